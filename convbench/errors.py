@@ -1,0 +1,84 @@
+"""Errors a user can act on. Each message is one line: what, where, found, expected, what to do.
+
+The exit codes are part of the command line's contract (``docs/cli.md``).
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+
+class ConvbenchError(Exception):
+    """Base of every error that is reported without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(ConvbenchError):
+    """The command or configuration asks for something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class DataError(ConvbenchError):
+    """A file's content is not what its format says.
+
+    Args:
+        path: The file.
+        message: What was found, what was expected.
+        line: 1-based line number, for line formats.
+        where: Key, index or id inside the file, for other formats.
+    """
+
+    exit_code = 3
+
+    def __init__(self, path: str | Path, message: str, *, line: int | None = None, where: str | None = None) -> None:
+        place = str(path)
+        if line is not None:
+            place += f":{line}"
+        if where is not None:
+            place += f" [{where}]"
+        super().__init__(f"{place}: {message}")
+
+
+class MissingFileError(ConvbenchError):
+    """A file that is needed is not there (or several candidates are)."""
+
+    exit_code = 3
+
+
+class RunFileError(ConvbenchError):
+    """A run breaks the rules every run must keep (NaN score, duplicate passage, unknown turn ...)."""
+
+    exit_code = 4
+
+
+class ResourceError(ConvbenchError):
+    """A model, package or other resource cannot be had."""
+
+    exit_code = 5
+
+
+class StorageError(ConvbenchError):
+    """Writing failed: disk full, read-only folder, no permission."""
+
+    exit_code = 6
+
+
+_STORAGE_ERRNOS = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.EACCES: "permission denied: choose a place you may write to",
+    errno.EPERM: "operation not permitted: choose a place you may write to",
+}
+
+
+def storage_error(error: OSError, path: str | Path | None = None) -> StorageError | None:
+    """The ``StorageError`` for an ``OSError`` that is about space or permission, else None."""
+    advice = _STORAGE_ERRNOS.get(error.errno or 0)
+    if advice is None:
+        return None
+    name = path or error.filename or "output"
+    return StorageError(f"{name}: cannot write: {advice}; finished work is kept, run the same command again to go on")
