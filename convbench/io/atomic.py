@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,28 @@ def atomic_text(path: Path) -> Iterator[IO[str]]:
     """Opens a UTF-8 text file (line feeds only) that appears under ``path`` only when the block ends well."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as handle:
         yield handle
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside ``folder`` that takes its place when the block ends well.
+
+    Where another process has put a folder there in the meantime, that one is kept: both hold the same.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in temporary.iterdir():
+            _sync(path)
+        if not folder.exists():
+            temporary.replace(folder)
+            _sync(folder.parent)
+    except OSError as error:
+        raise storage_error(error, folder) or error from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

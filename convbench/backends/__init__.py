@@ -1,0 +1,1 @@
+"""Models and servers that components run on."""

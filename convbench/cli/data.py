@@ -1,0 +1,132 @@
+"""``convbench data``: what datasets there are, how to get them, what is wrong with a copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convbench.cli.options import data_options, environment_options, parse_options
+
+FOUND_ERRORS = 1
+
+
+@click.group("data")
+def command() -> None:
+    """Datasets: list, describe, prepare, audit."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_command(as_json: bool) -> None:
+    """Names, splits and licences."""
+    from convbench.datasets import DATASETS
+    from convbench.datasets.loading import load_card
+
+    cards = [load_card(name) for name in DATASETS.names()]
+    if as_json:
+        click.echo(json.dumps([card.model_dump(mode="json") for card in cards], ensure_ascii=False))
+        return
+    for card in cards:
+        click.echo(f"{card.name:<10} {card.title}: splits {', '.join(card.splits)}; {card.licence}")
+
+
+@command.command("info")
+@click.argument("dataset")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def info_command(dataset: str, as_json: bool) -> None:
+    """Files, sizes, licence, citation and reading options of DATASET."""
+    from convbench.datasets.loading import adapter_class, load_card
+
+    card, adapter = load_card(dataset), adapter_class(dataset)
+    options = {name: list(values) for name, values in adapter.option_values.items()}
+    if as_json:
+        click.echo(json.dumps({**card.model_dump(mode="json"), "options": options}, ensure_ascii=False))
+        return
+    click.echo(
+        f"{card.title} ({card.name})\n{card.description.strip()}\n\nhomepage  {card.homepage}\npaper     {card.paper}\nlicence   {card.licence}"
+    )
+    for name, size in card.splits.items():
+        counts = f"{size.conversations or '?'} conversations, {size.turns or '?'} turns"
+        click.echo(f"split     {name}: {counts}{'' if size.verified else ' (not verified)'}")
+    for file in card.files:
+        click.echo(f"file      {file}")
+    for name, values in options.items():
+        click.echo(f"option    {name}: {' | '.join(values)}")
+    click.echo(f"\n{card.citation.strip()}")
+
+
+@command.command("prepare")
+@click.argument("dataset")
+@data_options
+@environment_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
+    r"""Read DATASET's files, check them, and build its passage store. Resumable; a second call finds everything done.
+
+    \b
+    convbench data prepare topiocqa --data path/to/topiocqa
+    """
+    from convbench.datasets.collection import prepare_store
+    from convbench.io.cache import cache_root
+
+    opened = _open(**source)
+    store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
+    summary = {
+        "dataset": opened.name,
+        "split": opened.split,
+        "conversations": len(opened.conversations),
+        "turns": len(opened.turns),
+        "judged_turns": len(opened.retrieval_turns().ids),
+        "turns_with_rewrite": sum(turn.rewrite is not None for turn in opened.turns),
+        "collection": opened.adapter.collection().origin,
+        "passages": len(store),
+        "sha256": store.sha256,
+        "notes": list(opened.notes),
+    }
+    if as_json:
+        click.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    for key, value in summary.items():
+        click.echo(f"{key:<18} {value}")
+
+
+@command.command("audit")
+@click.argument("dataset")
+@data_options
+@environment_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def audit_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
+    """Look for trouble in DATASET: duplicate passages, gold passages that are not there, turns without judgement or reference ..."""
+    from convbench.datasets.audit import audit
+    from convbench.datasets.collection import prepare_store
+    from convbench.io.cache import cache_root
+
+    opened = _open(**source)
+    store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
+    findings = audit(opened.conversations, opened.adapter.qrels(), store)
+    if as_json:
+        keys = ("check", "severity", "count", "message", "examples")
+        click.echo(json.dumps([{key: getattr(finding, key) for key in keys} for finding in findings], ensure_ascii=False))
+    else:
+        for finding in findings:
+            examples = f" (first: {', '.join(finding.examples)})" if finding.examples else ""
+            click.echo(f"{finding.severity:<8} {finding.check}: {finding.message}{examples}")
+    if any(finding.severity == "error" for finding in findings):
+        raise SystemExit(FOUND_ERRORS)
+
+
+def _open(
+    dataset: str,
+    data: Path | None,
+    split: str | None,
+    corpus: Path | None,
+    rewrites: Path | None,
+    options: tuple[str, ...],
+    limit: int | None,
+) -> Any:
+    from convbench.datasets.loading import DatasetRequest, open_dataset
+
+    return open_dataset(DatasetRequest(dataset, data, split, corpus, rewrites, parse_options(options), limit))

@@ -1,0 +1,76 @@
+"""``convbench``: the command group. Commands are imported when they are used, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+import click
+
+import convbench
+from convbench.errors import ConvbenchError, storage_error
+
+_COMMANDS = {
+    "run": "convbench.cli.run",
+    "score": "convbench.cli.score",
+    "validate": "convbench.cli.validate",
+    "data": "convbench.cli.data",
+    "baselines": "convbench.cli.baselines",
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own, each with an attribute ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order users need them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(convbench.__version__, prog_name="convbench")
+@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors on stderr.")
+def cli(quiet: bool) -> None:
+    r"""Benchmark and evaluation toolkit for conversational search.
+
+    \b
+    A first look, without downloads:
+      convbench run bm25-query bm25-rewrite oracle -d topiocqa --out runs/first
+    On official files:
+      convbench run minilm-history -d topiocqa --data path/to/topiocqa --out runs/minilm
+    """
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    logging.getLogger("convbench").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def main() -> None:
+    """Runs the command line; every error a user can act on is one line on stderr and a non-zero exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; finished work is kept, run the same command again to go on", err=True)
+        code = INTERRUPTED
+    except ConvbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except OSError as error:
+        mapped = storage_error(error)
+        if mapped is None:
+            raise
+        click.echo(f"error: {mapped}", err=True)
+        code = mapped.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

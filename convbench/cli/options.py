@@ -1,0 +1,99 @@
+"""Options that several commands share, and the objects they stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from convbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from convbench.harness.results import Results
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DATASET_HELP = "topiocqa, qrecc, orquac, inscit, faithdial, cast"
+
+
+def data_options(function: F) -> F:
+    """Where a dataset is read from."""
+    decorators = [
+        click.option(
+            "--data", type=click.Path(path_type=Path), help="Folder with official files, found by name at any depth. Default: mini set."
+        ),
+        click.option("--split", help="Split. Default: the one the field evaluates on; 'mini' without --data."),
+        click.option("--corpus", type=click.Path(path_type=Path), help="Corpus file or folder, where it lies outside --data."),
+        click.option("--rewrites", type=click.Path(path_type=Path), help="JSONL of {turn_id, rewrite}, for rewrites that come apart."),
+        click.option(
+            "--option", "options", multiple=True, metavar="NAME=VALUE", help="Reading option of the dataset (first-question=rewrite ...)."
+        ),
+        click.option("--limit", type=click.IntRange(min=1), metavar="CONVERSATIONS", help="Use only the first so many conversations."),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def metric_options(function: F) -> F:
+    """What is scored."""
+    decorators = [
+        click.option("--metrics", default="retrieval,rouge,token-f1,bertscore", show_default=True, help="Metric families, by comma."),
+        click.option(
+            "--bertscore-model", default="auto", show_default=True, help="Folder or hub id; 'auto' takes one already on this machine."
+        ),
+        click.option(
+            "--bertscore-layer", type=click.IntRange(min=1), help="Layer of the BERTScore model. Default: bert-score's, or by a rule."
+        ),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def environment_options(function: F) -> F:
+    """Where things are kept and whether the network may be used."""
+    decorators = [
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path),
+            help="Folder for indexes and embeddings. Default: $CONVBENCH_CACHE, ~/.cache/convbench.",
+        ),
+        click.option("--offline", is_flag=True, envvar="CONVBENCH_OFFLINE", help="Refuse the network."),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` pairs as a mapping."""
+    parsed = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--option {pair!r}: expected NAME=VALUE")
+        parsed[name] = value
+    return parsed
+
+
+def build_metrics(names: str, model: str, layer: int | None, *, offline: bool) -> list[Any]:
+    """The metric families that were asked for by name."""
+    from convbench.metrics import METRICS
+
+    metrics = []
+    for name in (part.strip() for part in names.split(",")):
+        settings = {"model": model, "num_layers": layer, "offline": offline} if name == "bertscore" else {}
+        metrics.append(METRICS.get(name)(**settings))
+    return metrics
+
+
+def show_reports(report: Path | None, runs: Sequence[tuple[Path, Results]], *, as_json: bool) -> None:
+    """Prints the results as JSON on stdout, or where the report is."""
+    if as_json:
+        click.echo(json.dumps([results.model_dump(mode="json") for _, results in runs], ensure_ascii=False))
+    if report is not None:
+        click.echo(f"report: {report}", err=as_json)

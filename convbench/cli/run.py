@@ -1,0 +1,105 @@
+"""``convbench run``: systems on datasets, scored and reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convbench.cli.options import (
+    DATASET_HELP,
+    build_metrics,
+    data_options,
+    environment_options,
+    metric_options,
+    parse_options,
+    show_reports,
+)
+
+
+@click.command("run")
+@click.argument("systems", nargs=-1, required=True, metavar="SYSTEM...")
+@click.option("--dataset", "-d", "datasets", multiple=True, required=True, help=f"Dataset ({DATASET_HELP}); may be given several times.")
+@data_options
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/SYSTEM-DATASET.")
+@click.option("--history", metavar="VIEW", help="History view: query, queries, full, last-<n>, rewrite. Default: the system's.")
+@click.option("--evidence", metavar="VIEW", help="What the responder sees: retrieved, gold, none. Default: the system's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@metric_options
+@environment_options
+@click.option("--dry-run", is_flag=True, help="Show the plan, what is done and what is to do, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON on stdout.")
+def command(
+    systems: tuple[str, ...],
+    datasets: tuple[str, ...],
+    data: Path | None,
+    split: str | None,
+    corpus: Path | None,
+    rewrites: Path | None,
+    options: tuple[str, ...],
+    limit: int | None,
+    out: Path | None,
+    history: str | None,
+    evidence: str | None,
+    seed: int,
+    metrics: str,
+    bertscore_model: str,
+    bertscore_layer: int | None,
+    cache: Path | None,
+    offline: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    r"""Run SYSTEM on datasets, score it, and write a report.
+
+    SYSTEM is a baseline's name (`convbench baselines list`), a system.yaml, or a finished run to score: a run folder, a joint run
+    (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
+
+    The run folder keeps everything; the same command again recomputes nothing, and one that was interrupted goes on. With several systems
+    or datasets, each pair gets a folder DATASET/SYSTEM below --out, and the report there covers all.
+
+    \b
+    convbench run bm25-query -d topiocqa
+    convbench run bm25-history minilm-history -d topiocqa -d inscit --out runs/history
+    convbench run minilm-rewrite -d topiocqa --data data/topiocqa --rewrites rewrites.jsonl --out runs/minilm-rewrite
+    """
+    from convbench.harness.batch import RunRequest, plan_all, run_all
+    from convbench.harness.spec import DatasetSpec
+    from convbench.io.cache import cache_root
+    from convbench.report.write import write_reports
+
+    sources = [
+        DatasetSpec(
+            name=name,
+            split=split,
+            data=str(data) if data else None,
+            corpus=str(corpus) if corpus else None,
+            rewrites=str(rewrites) if rewrites else None,
+            options=parse_options(options),
+            limit=limit,
+        )
+        for name in datasets
+    ]
+    scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
+    request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline)
+    if dry_run:
+        _show_plans(plan_all(request), as_json=as_json)
+        return
+    outcome = run_all(request, scorers)
+    show_reports(write_reports(outcome.runs), outcome.runs, as_json=as_json)
+    if outcome.errors:
+        raise outcome.errors[0]
+
+
+def _show_plans(plans: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(plans, ensure_ascii=False))
+        return
+    for plan in plans:
+        click.echo(f"{plan['system']} on {plan['dataset']} ({plan['split']}): {plan['conversations']} conversations, {plan['turns']} turns")
+        click.echo(f"  folder      {plan['folder']}")
+        click.echo(f"  collection  {plan['collection']}")
+        for stage in plan["stages"]:
+            click.echo(f"  {stage['name']:<10}  {stage['done']} of {stage['total']} turns done")

@@ -1,0 +1,39 @@
+"""``convbench score``: metrics on finished runs, without inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from convbench.cli.options import build_metrics, environment_options, metric_options, show_reports
+
+
+@click.command("score")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN_DIR...")
+@metric_options
+@environment_options
+@click.option("--json", "as_json", is_flag=True, help="Print results as JSON on stdout.")
+def command(
+    runs: tuple[Path, ...],
+    metrics: str,
+    bertscore_model: str,
+    bertscore_layer: int | None,
+    cache: Path | None,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    r"""Score finished run folders again: other metrics, another BERTScore model. Nothing is inferred.
+
+    To score a run that another tool made, run it: `convbench run FILE -d DATASET --out RUN_DIR`.
+
+    \b
+    convbench score runs/first --metrics bertscore --bertscore-model roberta-large
+    """
+    from convbench.harness.run import rescore
+    from convbench.io.cache import cache_root
+    from convbench.report.write import write_reports
+
+    scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
+    scored = [(path, rescore(path, scorers, cache=cache or cache_root(), offline=offline)) for path in runs]
+    show_reports(write_reports(scored), scored, as_json=as_json)

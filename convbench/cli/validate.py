@@ -1,0 +1,53 @@
+"""``convbench validate``: is this run in order?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from convbench.cli.options import DATASET_HELP, data_options, environment_options, parse_options
+
+FOUND_ERRORS = 4
+
+
+@click.command("validate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--dataset", "-d", help=f"Check ids against this dataset ({DATASET_HELP}); a run folder knows its own.")
+@data_options
+@environment_options
+@click.option("--json", "as_json", is_flag=True, help="Print problems as JSON.")
+def command(
+    run: Path,
+    dataset: str | None,
+    data: Path | None,
+    split: str | None,
+    corpus: Path | None,
+    rewrites: Path | None,
+    options: tuple[str, ...],
+    limit: int | None,
+    cache: Path | None,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    r"""Check RUN: a run folder, a joint run (.jsonl) or a TREC run. Exit code 4 where it has errors.
+
+    \b
+    convbench validate runs/first
+    convbench validate other-tool.trec -d topiocqa --data path/to/topiocqa
+    """
+    from convbench.datasets.loading import DatasetRequest, open_dataset
+    from convbench.harness.validate import validate
+    from convbench.io.cache import cache_root
+
+    request = DatasetRequest(dataset, data, split, corpus, rewrites, parse_options(options), limit) if dataset else None
+    problems = validate(run, open_dataset(request) if request else None, cache or cache_root())
+    if as_json:
+        click.echo(json.dumps([{"severity": problem.severity, "message": problem.message} for problem in problems], ensure_ascii=False))
+    else:
+        for problem in problems:
+            click.echo(f"{problem.severity:<8} {problem.message}")
+        click.echo(f"{run}: {'no problem found' if not problems else f'{len(problems)} found'}", err=True)
+    if any(problem.severity == "error" for problem in problems):
+        raise SystemExit(FOUND_ERRORS)

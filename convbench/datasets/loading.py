@@ -1,0 +1,186 @@
+"""Opening a dataset by name: official files or the bundled mini set, rewrites, limit, turn sets, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from convbench.config import load_config
+from convbench.datasets import DATASETS
+from convbench.datasets.base import DatasetAdapter, DatasetCard, DatasetSource
+from convbench.errors import DataError, UsageError
+from convbench.io.cache import remembered_sha256
+from convbench.io.jsonl import read_jsonl
+from convbench.io.records import Record
+from convbench.registry import did_you_mean
+from convbench.types import Conversation, Turn, TurnSet
+
+_HERE = Path(__file__).parent
+MINI = "mini"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRequest:
+    """What the user asked for.
+
+    Attributes:
+        name: The dataset.
+        data: Folder with official files; None means the bundled mini set.
+        split: The split, or None for the adapter's default (``mini`` for the bundled set).
+        corpus: Corpus file or folder, where it lies elsewhere.
+        rewrites: JSONL of ``{turn_id, rewrite}``.
+        options: Reading options by name.
+        limit: Use the first so many conversations.
+    """
+
+    name: str
+    data: Path | None = None
+    split: str | None = None
+    corpus: Path | None = None
+    rewrites: Path | None = None
+    options: Mapping[str, str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """An opened dataset.
+
+    Attributes:
+        name: Its name.
+        split: The canonical split.
+        card: Facts about it.
+        adapter: Reads its files.
+        conversations: The conversations, after ``limit``, with rewrites applied.
+        options: Reading options, defaults filled in.
+        files: Files that the conversations were read from.
+        notes: What the user should know (a limit, spare rewrites ...).
+    """
+
+    name: str
+    split: str
+    card: DatasetCard
+    adapter: DatasetAdapter
+    conversations: tuple[Conversation, ...]
+    options: Mapping[str, str]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All turns in order."""
+        return tuple(turn for conversation in self.conversations for turn in conversation.turns)
+
+    def all_turns(self) -> TurnSet:
+        """Every turn of the split."""
+        return TurnSet.of(self.turns, "all")
+
+    def retrieval_turns(self) -> TurnSet:
+        """The turns that count in retrieval measures, by the dataset's rule."""
+        return TurnSet.of((turn for turn in self.turns if self.adapter.retrieval_turn(turn)), self.card.retrieval_turns)
+
+    def response_turns(self) -> TurnSet:
+        """The turns that have a non-empty response reference."""
+        return TurnSet.of(
+            (turn for turn in self.turns if any(r.text and r.kind != "knowledge" for r in turn.references)), "has a reference"
+        )
+
+    def identity(self, cache: Path) -> dict[str, Any]:
+        """What makes two readings the same: split, options, turn set and the files' digests (by file name, never by place)."""
+        digests = sorted([path.name, remembered_sha256(path, cache)] for path in self.files)
+        return {"name": self.name, "split": self.split, "options": dict(self.options), "turns": self.all_turns().sha256, "files": digests}
+
+
+def adapter_class(name: str) -> type[DatasetAdapter]:
+    """The adapter registered under a name."""
+    adapter: type[DatasetAdapter] = DATASETS.get(name)
+    return adapter
+
+
+def load_card(name: str) -> DatasetCard:
+    """The dataset's card."""
+    adapter_class(name)
+    return load_config(DatasetCard, _HERE / "cards" / f"{name}.yaml")
+
+
+def open_dataset(request: DatasetRequest) -> Dataset:
+    """Reads a dataset's conversations.
+
+    Raises:
+        UsageError: Unknown dataset, split or option (with a suggestion).
+        MissingFileError: A file is not there, or several could be meant.
+        DataError: A record is malformed.
+    """
+    adapter_type = adapter_class(request.name)
+    root = request.data or _bundled_root(request.name)
+    split = _resolve_split(adapter_type, request)
+    options = _resolve_options(adapter_type, request.options or {})
+    adapter = adapter_type(DatasetSource(root, split, request.corpus, options))
+    conversations = tuple(adapter.conversations())
+    if not conversations:
+        raise DataError(adapter.files()[0], "holds no conversation")
+    rewrites = request.rewrites or (root / "rewrites.jsonl" if request.data is None else None)
+    notes: list[str] = []
+    files = adapter.files()
+    if rewrites is not None and (request.rewrites or rewrites.exists()):
+        conversations = _with_rewrites(conversations, rewrites, notes)
+        files = (*files, rewrites)
+    if request.limit is not None:
+        total = len(conversations)
+        conversations = tuple(islice(conversations, request.limit))
+        if len(conversations) < total:
+            notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {request.name}")
+    return Dataset(request.name, split, load_card(request.name), adapter, conversations, options, files, tuple(notes))
+
+
+def _bundled_root(name: str) -> Path:
+    root = _HERE / "mini" / name
+    if not root.is_dir():
+        raise UsageError(f"{name} has no bundled mini set: give its official files with --data DIR (see `convbench data info {name}`)")
+    return root
+
+
+def _resolve_split(adapter: type[DatasetAdapter], request: DatasetRequest) -> str:
+    wanted = request.split or (MINI if request.data is None else adapter.default_split)
+    if request.data is None and wanted != MINI:
+        raise UsageError(f"{request.name}: split {wanted!r} needs the official files: give them with --data DIR (bundled: {MINI!r})")
+    if wanted not in adapter.splits:
+        known = ", ".join(sorted(adapter.splits))
+        raise UsageError(f"{request.name} has no split {wanted!r}.{did_you_mean(wanted, adapter.splits)} Known: {known}")
+    return adapter.splits[wanted]
+
+
+def _resolve_options(adapter: type[DatasetAdapter], given: Mapping[str, str]) -> dict[str, str]:
+    for name, value in given.items():
+        allowed = adapter.option_values.get(name)
+        if allowed is None:
+            known = ", ".join(sorted(adapter.option_values)) or "none"
+            raise UsageError(f"{adapter.name} has no option {name!r}.{did_you_mean(name, adapter.option_values)} Known: {known}")
+        if value not in allowed:
+            raise UsageError(f"{adapter.name}: option {name!r} cannot be {value!r}; expected one of {', '.join(allowed)}")
+    return {name: given.get(name, values[0]) for name, values in adapter.option_values.items()}
+
+
+def _with_rewrites(conversations: Sequence[Conversation], path: Path, notes: list[str]) -> tuple[Conversation, ...]:
+    rewrites: dict[str, str] = {}
+    for line, value in read_jsonl(path):
+        record = Record(path, value, line=line)
+        turn_id = record.get("turn_id", str)
+        if turn_id in rewrites:
+            raise record.error(f"a second rewrite for turn {turn_id!r}")
+        rewrites[turn_id] = record.get("rewrite", str)
+    known = {turn.id for conversation in conversations for turn in conversation.turns}
+    spare = [turn_id for turn_id in rewrites if turn_id not in known]
+    if len(spare) == len(rewrites):
+        raise DataError(path, f"none of its {len(rewrites)} rewrites is for a turn of this split (first: {', '.join(spare[:3])})")
+    if spare:
+        notes.append(f"{path.name}: {len(spare)} rewrites are for turns outside this split (first: {', '.join(spare[:3])})")
+    return tuple(replace(c, turns=tuple(_rewritten(turn, rewrites) for turn in c.turns)) for c in conversations)
+
+
+def _rewritten(turn: Turn, rewrites: Mapping[str, str]) -> Turn:
+    history = tuple(replace(e, rewrite=rewrites.get(e.turn_id, e.rewrite)) for e in turn.history)
+    return replace(turn, rewrite=rewrites.get(turn.id, turn.rewrite), history=history)

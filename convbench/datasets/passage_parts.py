@@ -1,0 +1,132 @@
+"""The parts of a passage store: Arrow IPC files of a fixed number of passages, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convbench.errors import DataError
+from convbench.io.atomic import atomic_path
+from convbench.types import Passage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_FIELDS = ("id", "title", "text")
+# Passages are turned into Python strings this many at a time, so that a pass over a part costs little memory.
+_BLOCK = 4096
+
+
+def write_part(path: Path, passages: Sequence[Passage]) -> None:
+    """Writes one part atomically.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written to.
+    """
+    import pyarrow as pa
+
+    # 64-bit offsets: a part of long documents may hold more than 2 GiB of text.
+    schema = pa.schema([pa.field(name, pa.large_string(), nullable=False) for name in _FIELDS])
+    columns = [pa.array([getattr(passage, name) for passage in passages], pa.large_string()) for name in _FIELDS]
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+class PassagePart:
+    """One part, mapped into memory; the file is not kept open.
+
+    Args:
+        path: The file.
+        rows: The number of passages it must hold.
+
+    Raises:
+        DataError: The file is missing, damaged or of another length.
+    """
+
+    __slots__ = ("_ids", "_texts", "_titles", "rows")
+
+    def __init__(self, path: Path, rows: int) -> None:
+        batch = _mapped(path)
+        if batch.num_rows != rows or tuple(batch.schema.names) != _FIELDS:
+            raise DataError(path, f"found {batch.num_rows} rows of {batch.schema.names}, expected {rows} of {list(_FIELDS)}; {_REBUILD}")
+        self.rows = rows
+        self._ids, self._titles, self._texts = batch.columns
+
+    def id(self, row: int) -> str:
+        """The id of one row."""
+        return self._ids[row].as_py()  # type: ignore[no-any-return]
+
+    def ids(self) -> list[str]:
+        """All ids, in row order."""
+        return self._ids.to_pylist()  # type: ignore[no-any-return]
+
+    def passage(self, row: int) -> Passage:
+        """The passage of one row."""
+        return Passage(self._ids[row].as_py(), self._texts[row].as_py(), self._titles[row].as_py())
+
+    def passages(self, start: int, stop: int) -> Iterator[Passage]:
+        """The passages of the rows from ``start`` up to ``stop``."""
+        for at in range(start, stop, _BLOCK):
+            columns = (column.slice(at, min(_BLOCK, stop - at)).to_pylist() for column in (self._ids, self._texts, self._titles))
+            yield from map(Passage, *columns)
+
+
+class PassageParts:
+    """All parts of a store as one sequence of rows.
+
+    Args:
+        paths: The files, in row order.
+        counts: How many passages each holds; all but the last hold the same number.
+    """
+
+    def __init__(self, paths: Sequence[Path], counts: Sequence[int]) -> None:
+        self._parts = [PassagePart(path, rows) for path, rows in zip(paths, counts, strict=True)]
+        self._part_rows = counts[0]
+        self._rows = sum(counts)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def ids(self, rows: Sequence[int] | NDArray[np.integer]) -> list[str]:
+        """The ids of ``rows``."""
+        return [part.id(row) for part, row in self._places(rows)]
+
+    def passages(self, rows: Sequence[int] | NDArray[np.integer]) -> list[Passage]:
+        """The passages of ``rows``."""
+        return [part.passage(row) for part, row in self._places(rows)]
+
+    def slice(self, start: int, stop: int) -> Iterator[Passage]:
+        """The passages from row ``start`` up to ``stop``."""
+        while start < stop:
+            number, row = divmod(start, self._part_rows)
+            part = self._parts[number]
+            end = min(part.rows, row + stop - start)
+            yield from part.passages(row, end)
+            start += end - row
+
+    def _places(self, rows: Sequence[int] | NDArray[np.integer]) -> Iterator[tuple[PassagePart, int]]:
+        wanted = np.asarray(rows, dtype=np.int64)
+        outside = (wanted < 0) | (wanted >= self._rows)
+        if outside.any():
+            # -1 is "unknown" in what ``rows`` gives; as a Python index it would silently be the last passage.
+            raise IndexError(f"row {wanted[outside][0]} is outside the store's rows 0 to {self._rows - 1}")
+        numbers, places = np.divmod(wanted, self._part_rows)
+        return ((self._parts[number], row) for number, row in zip(numbers.tolist(), places.tolist(), strict=True))
+
+
+_REBUILD = "delete the store's folder and prepare it again"
+
+
+def _mapped(path: Path) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    try:
+        # The mapping outlives the closed file: hundreds of parts need no file descriptors.
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).get_batch(0)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(path, f"not a readable part of a passage store ({str(error).splitlines()[0]}); {_REBUILD}") from None

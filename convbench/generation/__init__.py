@@ -1,0 +1,1 @@
+"""Generators: a question and evidence in, a response out."""

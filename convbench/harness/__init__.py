@@ -1,0 +1,1 @@
+"""The harness: plans a run, executes its stages, resumes them, joins and scores what they made."""

@@ -1,0 +1,99 @@
+"""Several systems on several datasets: a run folder each, one report over all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convbench.errors import ConvbenchError, UsageError
+from convbench.harness.execute import pending
+from convbench.harness.folder import RunFolder
+from convbench.harness.plan import Plan, system_config
+from convbench.harness.results import Results
+from convbench.harness.run import run
+from convbench.harness.spec import DatasetSpec, RunSpec
+from convbench.metrics.base import Metric
+from convbench.systems.catalog import system_values
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What `convbench run` was asked for."""
+
+    systems: Sequence[str]
+    datasets: Sequence[DatasetSpec]
+    out: Path | None
+    history: str | None
+    evidence: str | None
+    seed: int
+    cache: Path
+    offline: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it: run folders with their results, in order, and the errors of the pairs that failed."""
+
+    runs: list[tuple[Path, Results]] = field(default_factory=list)
+    errors: list[ConvbenchError] = field(default_factory=list)
+
+
+def specs(request: RunRequest) -> Iterator[tuple[RunSpec, Path]]:
+    """Every (system, dataset) pair with its run folder; systems are resolved and checked first."""
+    systems = [_system(name, request) for name in dict.fromkeys(request.systems)]
+    names = [system["name"] for system in systems]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two systems have the same name ({', '.join(names)}): rename one in its system.yaml")
+    single = len(systems) * len(request.datasets) == 1
+    for dataset in request.datasets:
+        for system in systems:
+            out = request.out or Path("runs") / (f"{system['name']}-{dataset.name}" if single else "latest")
+            yield RunSpec(system=system, dataset=dataset, seed=request.seed), out if single else out / dataset.name / system["name"]
+
+
+def _system(name: str, request: RunRequest) -> dict[str, Any]:
+    config = system_config(system_values(name), name)
+    asked = {key for key in ("history", "evidence") if getattr(request, key) is not None}
+    if unfit := sorted(asked - config.overrides):
+        raise UsageError(f"{config.name}: --{unfit[0]} does not apply to a system of kind {config.kind!r}")
+    changed = config.with_conditions(history=request.history, evidence=request.evidence) if asked else config
+    return changed.model_dump(mode="json")
+
+
+def run_all(request: RunRequest, metrics: Sequence[Metric]) -> Outcome:
+    """Runs every pair; one that fails does not keep the others from finishing."""
+    outcome = Outcome()
+    for spec, path in list(specs(request)):
+        try:
+            outcome.runs.append((path, run(spec, path, metrics, cache=request.cache, offline=request.offline)))
+        except ConvbenchError as error:
+            if len(request.systems) * len(request.datasets) > 1:
+                log.error("%s on %s: %s", spec.system["name"], spec.dataset.name, error)
+            outcome.errors.append(error)
+    return outcome
+
+
+def plan_all(request: RunRequest) -> list[dict[str, Any]]:
+    """What each pair would do, as plain values; nothing is computed or written."""
+    return [_planned(spec, path, request) for spec, path in specs(request)]
+
+
+def _planned(spec: RunSpec, path: Path, request: RunRequest) -> dict[str, Any]:
+    folder = RunFolder(path)
+    folder.refuse_other(spec)
+    plan = Plan(spec, folder, request.cache, offline=request.offline)
+    return {
+        "system": plan.system.name,
+        "dataset": plan.dataset.name,
+        "split": plan.dataset.split,
+        "folder": str(path),
+        "conversations": len(plan.dataset.conversations),
+        "turns": len(plan.dataset.turns),
+        "collection": f"{plan.collection.origin}: {', '.join(file.name for file in plan.collection.files)}",
+        "stages": [{"name": name, "done": done, "total": total} for name, done, total in pending(plan)],
+    }

@@ -1,0 +1,117 @@
+"""Executing a plan: what is missing is computed, what is there is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from convbench.datasets.collection import prepare_store
+from convbench.datasets.store import ArrowPassageStore
+from convbench.harness.plan import Plan, PlannedStage
+from convbench.harness.provenance import package_versions
+from convbench.harness.stage_output import StageOutput
+from convbench.io.runfile import write_run
+from convbench.io.trec_run import write_trec_run
+from convbench.progress import progress_bar
+from convbench.systems.base import Row, Workplace
+from convbench.types import Ranking, Turn, TurnRecord
+
+log = logging.getLogger(__name__)
+
+
+class Execution:
+    """One execution of a plan.
+
+    Attributes:
+        seconds: Stage name -> seconds spent in this execution; absent where nothing was computed.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.seconds: dict[str, float] = {}
+
+    @cached_property
+    def store(self) -> ArrowPassageStore:
+        """The passages, prepared on first use."""
+        return prepare_store(self.plan.dataset, self.plan.collection, self.plan.cache)
+
+    def inference(self) -> dict[str, TurnRecord]:
+        """Runs every stage and writes the joint run and the TREC run; returns the records."""
+        upstream: dict[str, dict[str, Row]] = {}
+        for planned in self.plan.stages:
+            upstream[planned.stage.name] = {row["turn_id"]: row for row in self._rows(planned, upstream)}
+        records = {turn.id: record for turn in self.plan.dataset.turns if (record := self._record(turn, upstream)) is not None}
+        write_run(self.plan.folder.turns, self._header(), records.values())
+        rankings = (Ranking(record.turn_id, record.passages) for record in records.values())
+        write_trec_run(self.plan.folder.trec, rankings, tag=self.plan.system.name)
+        return records
+
+    def _record(self, turn: Turn, upstream: Mapping[str, Mapping[str, Row]]) -> TurnRecord | None:
+        return self.plan.system.record(turn.id, {name: rows[turn.id] for name, rows in upstream.items()})
+
+    def _rows(self, planned: PlannedStage, upstream: dict[str, dict[str, Row]]) -> list[Row]:
+        stage = planned.stage
+
+        def compute(turns: Sequence[Turn]) -> list[Row]:
+            return stage.run(turns, upstream)
+
+        def open_stage() -> None:
+            stage.open(Workplace(self.store, self.plan.cache))
+
+        return self.compute(planned.output, planned.batches, open_stage, compute)
+
+    def compute(
+        self,
+        output: StageOutput,
+        batches: Sequence[Sequence[Turn]],
+        prepare: Callable[[], None],
+        run: Callable[[Sequence[Turn]], list[Row]],
+    ) -> list[Row]:
+        """Brings one stage to its end and returns its rows; ``prepare`` is called only when rows are missing."""
+        if output.is_finished():
+            return output.rows()
+        done = output.resume()
+        finished = sum(len(batch) for batch in batches[:done])
+        if finished:
+            log.info("%s: going on after %d of %d turns", output.name, finished, output.total)
+        started = time.perf_counter()
+        prepare()
+        with progress_bar(output.name, output.total, done=finished) as advance:
+            for batch in batches[done:]:
+                output.append(run(batch))
+                advance(len(batch))
+        output.finish()
+        self.seconds[output.name] = round(time.perf_counter() - started, 3)
+        return output.rows()
+
+    def _header(self) -> dict[str, object]:
+        """The run file's header: only what is the same for every execution of the same plan."""
+        plan, turns = self.plan, self.plan.dataset.all_turns()
+        return {
+            "run_name": plan.system.name,
+            "system": plan.spec.system,
+            "dataset": plan.dataset.name,
+            "split": plan.dataset.split,
+            "options": dict(plan.dataset.options),
+            "collection": {"origin": plan.collection.origin, "sha256": self.store.sha256, "passages": len(self.store)},
+            "turnset_sha256": turns.sha256,
+            "turns": len(turns.ids),
+            "conditions": plan.system.conditions(),
+            "seed": plan.spec.seed,
+            "stages": {planned.stage.name: planned.stage.describe() for planned in plan.stages},
+            "provenance": {"packages": package_versions()},
+        }
+
+
+def all_finished(plan: Plan) -> bool:
+    """Whether nothing is left to infer."""
+    return all(planned.output.is_finished() for planned in plan.stages)
+
+
+def pending(plan: Plan) -> Iterator[tuple[str, int, int]]:
+    """(stage, turns done, turns in all) of each stage, in order."""
+    for planned in plan.stages:
+        done = planned.output.batches_done()
+        yield planned.stage.name, sum(len(batch) for batch in planned.batches[:done]), planned.output.total

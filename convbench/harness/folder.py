@@ -1,0 +1,95 @@
+"""The run folder: names of its files, its lock, and ``run.json``."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from convbench.config import build_config
+from convbench.errors import DataError, MissingFileError, UsageError, storage_error
+from convbench.harness.spec import RunSpec
+from convbench.io.atomic import write_text
+from convbench.io.jsonl import read_json
+
+SCHEMA = "convbench.folder/1"
+
+
+class RunFolder:
+    """One run of one system on one dataset."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stages = path / "stages"
+        self.info = path / "run.json"
+        self.turns = path / "turns.jsonl"
+        self.trec = path / "retrieval.trec"
+        self.scores = path / "scores.jsonl"
+        self.results = path / "results.json"
+        self.report_md = path / "report.md"
+        self.report_html = path / "report.html"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out of the folder.
+
+        Raises:
+            UsageError: Another process is at work in it.
+            StorageError: It cannot be created or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        except FileExistsError:
+            raise UsageError(f"{self.path}: is a file, expected a folder for the run") from None
+        except OSError as error:
+            raise storage_error(error, self.path) or error from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"{self.path}: another process is running in this folder; wait for it or choose another --out") from None
+            yield
+
+    def read_info(self) -> dict[str, Any]:
+        """The content of ``run.json``.
+
+        Raises:
+            MissingFileError: The folder holds no run.
+            DataError: The file is not one of ours.
+        """
+        if not self.info.exists():
+            raise MissingFileError(f"{self.path}: no run here (no run.json); expected a folder that `convbench run` made")
+        info = read_json(self.info)
+        if not isinstance(info, dict) or info.get("schema") != SCHEMA:
+            raise DataError(self.info, f"expected a run.json of schema {SCHEMA!r}")
+        return info
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        """Writes ``run.json`` atomically."""
+        write_text(self.info, json.dumps({"schema": SCHEMA, **info}, indent=2, ensure_ascii=False) + "\n")
+
+    def spec(self) -> RunSpec:
+        """The specification of the run that the folder holds."""
+        return build_config(RunSpec, self.read_info()["spec"], str(self.info))
+
+    def refuse_other(self, spec: RunSpec) -> None:
+        """Raises ``UsageError``, naming what differs, where the folder holds another run."""
+        if not self.info.exists():
+            return
+        held = self.spec()
+        if held.digest == spec.digest:
+            return
+        theirs, ours = _flat(held.model_dump()), _flat(spec.model_dump())
+        differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
+        shown = "; ".join(f"{key} is {theirs.get(key)!r}, asked for {ours.get(key)!r}" for key in differing[:3])
+        raise UsageError(f"{self.path}: holds another run ({shown}); choose another --out, or remove the folder if it is not needed")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {key: item for name, child in value.items() for key, item in _flat(child, f"{prefix}.{name}".lstrip(".")).items()}

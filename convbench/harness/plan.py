@@ -1,0 +1,83 @@
+"""The plan of a run: the opened dataset, the system, and each stage with its key and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from convbench.config import build_config
+from convbench.datasets.collection import collection_identity
+from convbench.datasets.loading import open_dataset
+from convbench.harness.folder import RunFolder
+from convbench.harness.spec import RunSpec
+from convbench.harness.stage_output import StageOutput
+from convbench.io.digests import value_sha256
+from convbench.systems import SYSTEMS
+from convbench.systems.base import Settings, Stage, SystemConfig
+from convbench.types import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage, the turns of each of its batches, and where its rows go."""
+
+    stage: Stage
+    batches: tuple[tuple[Turn, ...], ...]
+    output: StageOutput
+    key: str
+
+
+class Plan:
+    """Everything that is decided before work starts; no model is loaded and no passage read.
+
+    Args:
+        spec: System, dataset, seed.
+        folder: The run folder.
+        cache: Folder for stores, indexes and embeddings.
+        offline: Refuse the network.
+
+    Raises:
+        UsageError: The dataset, split, an option or a condition does not exist.
+        DataError: A file of the dataset is malformed.
+    """
+
+    def __init__(self, spec: RunSpec, folder: RunFolder, cache: Path, *, offline: bool) -> None:
+        self.spec, self.folder, self.cache = spec, folder, cache
+        self.dataset = open_dataset(spec.dataset.request())
+        self.collection = self.dataset.adapter.collection()
+        self.system = system_config(spec.system, spec.system["name"]).build(Settings(self.dataset.card, offline, spec.seed))
+
+    @cached_property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """The stages in order, each under a key of everything its rows depend on.
+
+        Raises:
+            UsageError: A stage cannot do some turn (a rewrite is missing ...).
+            ResourceError: A model cannot be had.
+        """
+        stages = self.system.stages()
+        for stage in stages:
+            stage.check(self.dataset.turns)
+        inputs: list[Any] = [self.dataset.identity(self.cache), collection_identity(self.dataset, self.collection, self.cache)]
+        planned = []
+        for stage in stages:
+            key = value_sha256([stage.name, stage.version, stage.describe(), stage.batch_size, inputs])
+            batches = split_batches(self.dataset.turns, stage.batch_size)
+            output = StageOutput(self.folder.stages, stage.name, key, [[turn.id for turn in batch] for batch in batches])
+            planned.append(PlannedStage(stage, batches, output, key))
+            inputs.append(key)
+        return tuple(planned)
+
+
+def system_config(values: dict[str, Any], origin: str) -> SystemConfig:
+    """The configuration of a system from the values of a ``system.yaml``; ``kind`` chooses the class."""
+    model: type[SystemConfig] = SYSTEMS.get(str(values.get("kind")))
+    return build_config(model, values, origin)
+
+
+def split_batches(turns: Sequence[Turn], size: int) -> tuple[tuple[Turn, ...], ...]:
+    """Cuts turns into consecutive batches; the cut depends on nothing but the order and the size."""
+    return tuple(tuple(turns[start : start + size]) for start in range(0, len(turns), size))

@@ -1,0 +1,140 @@
+"""Running a specification into a folder: plan, inference, scores, results, report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import convbench
+from convbench.datasets.loading import MINI
+from convbench.errors import ConvbenchError, UsageError
+from convbench.harness.execute import Execution, all_finished
+from convbench.harness.folder import RunFolder
+from convbench.harness.plan import Plan
+from convbench.harness.provenance import environment, package_versions
+from convbench.harness.results import DatasetResult, MetricResult, Results, write_results
+from convbench.harness.scoring import check_metrics, not_computed, score_run
+from convbench.harness.spec import RunSpec
+from convbench.io.runfile import read_run
+from convbench.metrics.base import Metric
+from convbench.types import TurnRecord
+
+log = logging.getLogger(__name__)
+
+
+def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool) -> Results:
+    """Runs a specification into a run folder; whatever the folder holds of it already is kept.
+
+    Args:
+        spec: System, dataset, seed.
+        path: The run folder; created, or one that this very run was started in before.
+        metrics: What to score.
+        cache: Folder for stores, indexes and embeddings.
+        offline: Refuse the network.
+
+    Raises:
+        UsageError: The folder holds another run, or another process works in it.
+        ConvbenchError: Anything else a user can act on; finished work stays.
+    """
+    folder = RunFolder(path)
+    plan = Plan(spec, folder, cache, offline=offline)
+    ready, unavailable = check_metrics(metrics)
+    with folder.locked():
+        folder.refuse_other(spec)
+        history = folder.read_info()["executions"] if folder.info.exists() else []
+        execution = Execution(plan)
+        started = _now()
+        _note(plan, [*history, {"started": started, "status": "running"}])
+        if all_finished(plan):
+            log.info("%s on %s: every stage is finished, nothing to infer", plan.system.name, plan.dataset.name)
+        try:
+            records = execution.inference()
+            scored = score_run(execution, records, ready)
+        except (ConvbenchError, KeyboardInterrupt) as error:
+            _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
+            raise
+        results = _results(execution, [*scored, *map(not_computed, unavailable)], _missing(plan, records))
+        write_results(folder.results, results)
+        _note(plan, [*history, _ended(started, "finished", execution)])
+    return results
+
+
+def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool) -> Results:
+    """Scores a finished run folder again; nothing is inferred, and metrics already computed are kept.
+
+    Raises:
+        UsageError: The run is not finished.
+    """
+    folder = RunFolder(path)
+    spec = folder.spec()
+    if not folder.turns.exists():
+        raise UsageError(f"{path}: inference is not finished; run the same `convbench run` command again first")
+    plan = Plan(spec, folder, cache, offline=offline)
+    ready, unavailable = check_metrics(metrics)
+    with folder.locked():
+        execution = Execution(plan)
+        records = dict(read_run(folder.turns).records)
+        results = _results(execution, [*score_run(execution, records, ready), *map(not_computed, unavailable)], _missing(plan, records))
+        write_results(folder.results, results)
+    return results
+
+
+def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
+    return [turn.id for turn in plan.dataset.turns if turn.id not in records]
+
+
+def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:
+    plan.folder.write_info(
+        {
+            "status": executions[-1]["status"],
+            "spec": plan.spec.model_dump(mode="json"),
+            "spec_sha256": plan.spec.digest,
+            "stages": [{"name": planned.stage.name, "key": planned.key} for planned in plan.stages],
+            "environment": environment(),
+            "executions": executions,
+        }
+    )
+
+
+def _ended(started: str, status: str, execution: Execution, error: str | None = None) -> dict[str, Any]:
+    ended = {"started": started, "ended": _now(), "status": status, "seconds": execution.seconds}
+    return ended | {"error": error} if error else ended
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _results(execution: Execution, metrics: list[MetricResult], missing: Sequence[str]) -> Results:
+    plan, dataset = execution.plan, execution.plan.dataset
+    tier = MINI if dataset.split == MINI else plan.collection.origin
+    warnings = list(dataset.notes)
+    if plan.collection.origin == "gold-union":
+        warnings.append("no corpus file: the collection is the union of the gold passages, an easier task than the real one")
+    if missing:
+        warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
+    return Results(
+        convbench_version=convbench.__version__,
+        system=plan.spec.system,
+        dataset=DatasetResult(
+            name=dataset.name,
+            split=dataset.split,
+            options=dict(dataset.options),
+            tier=tier,
+            collection_sha256=execution.store.sha256,
+            passages=len(execution.store),
+            turnset_sha256=dataset.all_turns().sha256,
+            n_conversations=len(dataset.conversations),
+            n_turns=len(dataset.turns),
+            n_judged=len(dataset.retrieval_turns().ids),
+            licence=dataset.card.licence,
+        ),
+        conditions=plan.system.conditions(),
+        seed=plan.spec.seed,
+        metrics=metrics,
+        packages=package_versions(),
+        warnings=warnings,
+    )

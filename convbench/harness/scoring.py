@@ -1,0 +1,122 @@
+"""Scoring a run: every metric is a resumable stage of its own, so a new metric never needs new inference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convbench.datasets.loading import Dataset
+from convbench.errors import ResourceError
+from convbench.harness.execute import Execution
+from convbench.harness.plan import split_batches
+from convbench.harness.results import MetricResult, aggregate
+from convbench.harness.stage_output import StageOutput
+from convbench.io.atomic import atomic_text
+from convbench.io.digests import file_sha256, value_sha256
+from convbench.io.jsonl import dump_line
+from convbench.metrics.base import Measure, Metric, response_references
+from convbench.systems.base import Row
+from convbench.types import Score, Turn, TurnRecord, TurnSet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A metric that cannot be computed here, and why."""
+
+    metric: str
+    reason: str
+
+
+def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavailable]]:
+    """Sorts metrics into those whose resources are there and those whose are not; asked before any inference."""
+    ready: list[Metric] = []
+    unavailable: list[Unavailable] = []
+    for metric in metrics:
+        try:
+            metric.check_resources()
+            ready.append(metric)
+        except ResourceError as error:
+            log.warning("%s will not be computed: %s", metric.name, error)
+            unavailable.append(Unavailable(metric.name, str(error)))
+    return ready, unavailable
+
+
+def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric]) -> list[MetricResult]:
+    """Scores ``records`` with every metric, writes ``scores.jsonl``, returns the aggregates."""
+    plan = execution.plan
+    collection = execution.store.sha256[:12]
+    run_sha256 = file_sha256(plan.folder.turns)
+    results: list[MetricResult] = []
+    with atomic_text(plan.folder.scores) as handle:
+        for metric in metrics:
+            turn_set = turn_set_for(plan.dataset, metric)
+            turns = _turns_of(plan.dataset, turn_set)
+            scores = _metric_scores(execution, metric, turns, turn_set, run_sha256, records)
+            for measure in metric.measures():
+                own = [score for score in scores if score.measure == measure.name]
+                signature = full_signature(measure, metric, turn_set, collection)
+                results.append(aggregate(measure.name, signature, own, rule=turn_set.rule, higher_is_better=measure.higher_is_better))
+            for score in scores:
+                handle.write(dump_line(_score_json(score)))
+    return results
+
+
+def not_computed(unavailable: Unavailable) -> MetricResult:
+    """The result of a metric that could not be computed."""
+    return MetricResult(
+        name=unavailable.metric, signature="", value=None, n_turns=0, n_conversations=0, n_missing=0, turn_set="", reason=unavailable.reason
+    )
+
+
+def turn_set_for(dataset: Dataset, metric: Metric) -> TurnSet:
+    """Retrieval measures average over the judged turns, response measures over the turns with a reference."""
+    return dataset.retrieval_turns() if metric.needs == "ranking" else dataset.response_turns()
+
+
+def full_signature(measure: Measure, metric: Metric, turn_set: TurnSet, collection: str) -> str:
+    """The measure's signature with the turn set and, for rankings, the collection that the numbers hold for."""
+    place = f"|collection:{collection}" if metric.needs == "ranking" else ""
+    return f"{measure.signature}|turns:{turn_set.sha256[:12]}{place}"
+
+
+def _turns_of(dataset: Dataset, turn_set: TurnSet) -> list[Turn]:
+    wanted = set(turn_set.ids)
+    return [turn for turn in dataset.turns if turn.id in wanted]
+
+
+def _metric_scores(
+    execution: Execution,
+    metric: Metric,
+    turns: Sequence[Turn],
+    turn_set: TurnSet,
+    run_sha256: str,
+    records: Mapping[str, TurnRecord],
+) -> list[Score]:
+    plan = execution.plan
+    signatures = [measure.signature for measure in metric.measures()]
+    truth = value_sha256([[turn.id, dict(turn.gold), response_references(turn)] for turn in turns])
+    key = value_sha256(["score", metric.name, metric.version, signatures, turn_set.sha256, truth, run_sha256])
+    batches = split_batches(turns, metric.batch_size)
+    output = StageOutput(plan.folder.stages, f"score-{metric.name}", key, [[turn.id for turn in batch] for batch in batches])
+
+    def prepare() -> None:
+        if hasattr(metric, "prepare"):
+            metric.prepare([text for turn in turns for text in response_references(turn)])
+
+    def compute(batch: Sequence[Turn]) -> list[Row]:
+        by_turn: dict[str, list[dict[str, Any]]] = {turn.id: [] for turn in batch}
+        for score in metric.score(batch, records):
+            by_turn[score.turn_id].append({"measure": score.measure, "value": score.value, "reason": score.reason})
+        return [{"turn_id": turn_id, "scores": values} for turn_id, values in by_turn.items()]
+
+    rows = execution.compute(output, batches, prepare, compute)
+    return [Score(row["turn_id"], **values) for row in rows for values in row["scores"]]
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    line: dict[str, Any] = {"turn_id": score.turn_id, "measure": score.measure, "value": score.value}
+    return line | {"reason": score.reason} if score.reason else line

@@ -1,0 +1,116 @@
+"""One stage's rows on disk: appended batch by batch, finished by an atomic rename and a manifest.
+
+Batches are a fixed partition of the plan and are written in order, so an interrupted file is a prefix of the finished one: resuming cuts it
+back to the last whole batch and goes on. A run that was killed therefore ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from convbench.errors import storage_error
+from convbench.io.atomic import write_text
+from convbench.io.digests import file_sha256
+from convbench.io.jsonl import dump_line
+from convbench.systems.base import Row
+
+log = logging.getLogger(__name__)
+
+
+class StageOutput:
+    """The rows of one stage in a run folder.
+
+    Args:
+        folder: The run's ``stages`` folder.
+        name: The stage.
+        key: Digest of everything that the rows depend on; rows under another key are not reused.
+        batches: Turn ids, in the fixed batches.
+    """
+
+    def __init__(self, folder: Path, name: str, key: str, batches: Sequence[Sequence[str]]) -> None:
+        self.name = name
+        self._key = key
+        self._batches = batches
+        self._file = folder / f"{name}.jsonl"
+        self._manifest = folder / f"{name}.manifest.json"
+        self._part = folder / f"{name}.{key[:16]}.part"
+
+    @property
+    def total(self) -> int:
+        """How many rows the finished stage has."""
+        return sum(len(batch) for batch in self._batches)
+
+    def is_finished(self) -> bool:
+        """Whether the finished file is there, under this key and unchanged."""
+        try:
+            manifest = json.loads(self._manifest.read_text(encoding="utf-8"))
+            if manifest["key"] != self._key:
+                return False
+            if manifest["sha256"] == file_sha256(self._file):
+                return True
+            log.warning("%s was changed after it was written: it is made again", self._file)
+        except (OSError, ValueError, KeyError):
+            pass  # no manifest, or none of ours: the stage is not finished
+        return False
+
+    def batches_done(self) -> int:
+        """How many whole batches exist. Changes nothing."""
+        return len(self._batches) if self.is_finished() else self._whole_batches()[0]
+
+    def resume(self) -> int:
+        """Cuts an interrupted file back to its whole batches and returns how many there are."""
+        count, length = self._whole_batches()
+        if self._part.exists():
+            with self._part.open("r+b") as handle:
+                handle.truncate(length)
+        return count
+
+    def rows(self) -> list[Row]:
+        """The rows of the finished stage, in order."""
+        with self._file.open(encoding="utf-8") as handle:
+            return [json.loads(line) for line in handle]
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Adds one batch and flushes it to disk.
+
+        Raises:
+            StorageError: The disk is full or the folder cannot be written to.
+        """
+        data = "".join(dump_line(row) for row in rows).encode()
+        try:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            with self._part.open("ab") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+        except OSError as error:
+            raise storage_error(error, self._part) or error from error
+
+    def finish(self) -> None:
+        """Gives the complete part its final name and writes the manifest."""
+        try:
+            self._part.touch()
+            sha256 = file_sha256(self._part)
+            self._part.replace(self._file)
+        except OSError as error:
+            raise storage_error(error, self._file) or error from error
+        manifest = {"stage": self.name, "key": self._key, "rows": self.total, "sha256": sha256}
+        write_text(self._manifest, json.dumps(manifest, indent=2) + "\n")
+
+    def _whole_batches(self) -> tuple[int, int]:
+        """Number of whole batches in the part, and their length in bytes."""
+        count, length = 0, 0
+        if not self._part.exists():
+            return count, length
+        with self._part.open("rb") as handle:
+            for batch in self._batches:
+                lines = [handle.readline() for _ in batch]
+                if not all(line.endswith(b"\n") for line in lines) or [json.loads(line)["turn_id"] for line in lines] != list(batch):
+                    break
+                count += 1
+                length += sum(len(line) for line in lines)
+        return count, length

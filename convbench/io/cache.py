@@ -1,0 +1,34 @@
+"""Where derived files (passage stores, indexes, embeddings) are kept between runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from convbench.io.atomic import write_text
+from convbench.io.digests import file_sha256, value_sha256
+
+
+def cache_root() -> Path:
+    """``$CONVBENCH_CACHE``, else ``$XDG_CACHE_HOME/convbench``, else ``~/.cache/convbench``."""
+    if chosen := os.environ.get("CONVBENCH_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "convbench"
+
+
+def remembered_sha256(path: Path, cache: Path) -> str:
+    """The sha256 of a file, remembered by its size and modification time (a corpus can hold tens of gigabytes)."""
+    stat = path.stat()
+    state = [stat.st_size, stat.st_mtime_ns]
+    memo = cache / "digests" / f"{value_sha256(str(path.resolve()))[:32]}.json"
+    try:
+        known = json.loads(memo.read_text(encoding="utf-8"))
+        if known["state"] == state:
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError):
+        pass  # no memo, or one that another version wrote: computed anew below
+    digest = file_sha256(path)
+    write_text(memo, json.dumps({"state": state, "sha256": digest}) + "\n")
+    return digest

@@ -1,0 +1,93 @@
+"""The joint run file: a header line, then one JSON object a turn with query, passages and response."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from convbench.errors import DataError
+from convbench.io.atomic import atomic_text
+from convbench.io.jsonl import dump_line, read_jsonl
+from convbench.io.records import Record
+from convbench.types import Run, TurnRecord
+
+SCHEMA = "convbench.run/1"
+
+
+def record_to_json(record: TurnRecord) -> dict[str, Any]:
+    """One turn as it stands in the file (``passages`` as [id, score] pairs)."""
+    return {
+        "turn_id": record.turn_id,
+        "query": record.query,
+        "passages": [[passage_id, score] for passage_id, score in record.passages],
+        "response": record.response,
+        "evidence": list(record.evidence),
+        "abstained": record.abstained,
+        "usage": dict(record.usage),
+        "ledger": dict(record.ledger),
+    }
+
+
+def _passages(record: Record) -> tuple[tuple[str, float], ...]:
+    """Accepts ``[id, score]`` pairs and ``{"id", "score"}`` objects; scores must be finite, ids unique."""
+    pairs: dict[str, float] = {}
+    for index, item in enumerate(record.optional("passages", list, [])):
+        if isinstance(item, dict):
+            item = [item.get("id"), item.get("score")]
+        if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+            raise record.error(f"passages[{index}]: expected [id, score], found {item!r:.80}")
+        passage_id, score = item
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise record.error(f"turn {record.values.get('turn_id')!r}: passage {passage_id!r}: score {score!r} is not a finite number")
+        if passage_id in pairs:
+            raise record.error(f"turn {record.values.get('turn_id')!r}: passage {passage_id!r} appears twice")
+        pairs[passage_id] = float(score)
+    return tuple(pairs.items())
+
+
+def record_from_json(record: Record) -> TurnRecord:
+    """Reads one turn line. Only ``turn_id`` is required, so that other tools' files are easy to write."""
+    response = record.values.get("response")
+    if response is not None and not isinstance(response, str):
+        raise record.error(f"field 'response': expected a string or null, found {type(response).__name__}")
+    return TurnRecord(
+        turn_id=record.get("turn_id", str),
+        query=record.optional("query", str, ""),
+        passages=_passages(record),
+        response=response,
+        evidence=tuple(record.strings("evidence")) if "evidence" in record.values else (),
+        abstained=record.optional("abstained", bool, False),
+        usage=record.optional("usage", dict, {}),
+        ledger=record.optional("ledger", dict, {}),
+    )
+
+
+def write_run(path: Path, header: Mapping[str, object], records: Iterable[TurnRecord]) -> None:
+    """Writes a joint run atomically."""
+    with atomic_text(path) as handle:
+        handle.write(dump_line({"schema": SCHEMA, **header}))
+        for record in records:
+            handle.write(dump_line(record_to_json(record)))
+
+
+def read_run(path: Path) -> Run:
+    """Reads a joint run file, plain or gzipped; a file without a header line is accepted.
+
+    Raises:
+        DataError: Not JSON lines, another schema, a turn twice, a NaN score, a passage twice.
+    """
+    header: dict[str, Any] = {}
+    records: dict[str, TurnRecord] = {}
+    for line, value in read_jsonl(path):
+        if "schema" in value and not records and not header:
+            if value["schema"] != SCHEMA:
+                raise DataError(path, f"schema {value['schema']!r} is not known; expected {SCHEMA!r}", line=line)
+            header = {key: item for key, item in value.items() if key != "schema"}
+            continue
+        record = record_from_json(Record(path, value, line=line))
+        if record.turn_id in records:
+            raise DataError(path, f"turn {record.turn_id!r} appears twice", line=line)
+        records[record.turn_id] = record
+    return Run(header, records)

@@ -1,0 +1,65 @@
+"""TREC run files: ``turn_id Q0 passage_id rank score tag``.
+
+Passage ids of some data sets hold blanks, which the format splits on: a blank is written as U+2423 (OPEN BOX) and read back.
+Scores are written with ``repr`` so that no digits, and so no order, are lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from convbench.errors import DataError
+from convbench.io.atomic import atomic_text
+from convbench.io.jsonl import read_lines
+from convbench.types import Ranking
+
+_BLANK = "\N{OPEN BOX}"
+
+
+def escape_id(passage_id: str) -> str:
+    """A passage id as one TREC column."""
+    return passage_id.replace(" ", _BLANK)
+
+
+def unescape_id(column: str) -> str:
+    """The passage id that a TREC column stands for."""
+    return column.replace(_BLANK, " ")
+
+
+def write_trec_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
+    """Writes rankings, which must be canonical, as a TREC run (atomically)."""
+    with atomic_text(path) as handle:
+        for ranking in rankings:
+            for rank, (passage_id, score) in enumerate(ranking.passages, 1):
+                handle.write(f"{ranking.turn_id} Q0 {escape_id(passage_id)} {rank} {score!r} {tag}\n")
+
+
+def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
+    """Reads a TREC run: turn id -> (passage id, score) in file order. The rank column is not trusted.
+
+    Raises:
+        DataError: A line without six columns, a score that is not a finite number, or a passage twice for one turn.
+    """
+    run: dict[str, list[tuple[str, float]]] = {}
+    seen: dict[str, set[str]] = {}
+    for number, line in read_lines(path):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) != 6:
+            raise DataError(path, f"expected 6 columns 'turn_id Q0 passage_id rank score tag', found {len(columns)}", line=number)
+        turn_id, _, passage, _, text, _ = columns
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(path, f"turn {turn_id}: score {text!r} is not a finite number", line=number)
+        passage_id = unescape_id(passage)
+        if passage_id in seen.setdefault(turn_id, set()):
+            raise DataError(path, f"turn {turn_id}: passage {passage_id!r} appears twice", line=number)
+        seen[turn_id].add(passage_id)
+        run.setdefault(turn_id, []).append((passage_id, score))
+    return run

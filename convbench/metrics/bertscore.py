@@ -1,0 +1,169 @@
+"""BERTScore of responses, computed by bert-score on one model that is loaded once."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from convbench.backends.locate import LocatedModel, locate_model
+from convbench.errors import ResourceError, UsageError
+from convbench.metrics.base import Measure, Side, response_references, signature
+from convbench.metrics.bert_model import BertModel, Triple
+from convbench.metrics.responses import Compared, response_of, score_responses
+from convbench.types import Score, Turn, TurnRecord
+
+NAMES = ("bertscore-p", "bertscore-r", "bertscore-f1")
+AUTO = ("roberta-large", "sentence-transformers/all-MiniLM-L6-v2")
+"""What ``auto`` takes: the first that is on this machine. The first is bert-score's own choice for English."""
+
+
+class BertScoreMetric:
+    """BERTScore's precision, recall and F1, each the best over the references, as bert-score does it for lists of references.
+
+    Texts are compared up to the model's limit; where one was cut, the score says so. An empty response, or none but empty references,
+    scores 0 with a reason and never reaches the library. Weights are read as fp32 from safetensors, and no code of a checkpoint is run.
+
+    Args:
+        model: A folder, a hub id, or ``auto`` (see ``AUTO``), which never downloads.
+        num_layers: The layer to compare; by default bert-score's choice, for models unknown to it the one at 5/6 of the depth.
+        idf: Weigh tokens by their inverse document frequency over the references that ``prepare`` is given.
+        rescale: Rescale with bert-score's English baseline of the model.
+        offline: Refuse the network.
+        batch_size: Texts that go through the model together. Four times as many turns are scored together, for texts of like length
+            are put into one batch.
+    """
+
+    name = "bertscore"
+    version = 1
+    needs: Side = "response"
+
+    def __init__(
+        self,
+        model: str = "auto",
+        num_layers: int | None = None,
+        idf: bool = False,
+        rescale: bool = False,
+        offline: bool = False,
+        batch_size: int = 64,
+    ) -> None:
+        self.batch_size = 4 * batch_size
+        self._name = model
+        self._num_layers = num_layers
+        self._uses_idf = idf
+        self._rescales = rescale
+        self._offline = offline
+        self._texts_per_batch = batch_size
+        self._idf: Mapping[int, float] | None = None
+
+    def measures(self) -> list[Measure]:
+        """bertscore-p, bertscore-r and bertscore-f1.
+
+        Raises:
+            ResourceError: The model cannot be had; its name, layer and limit are part of the signature.
+        """
+        model, transformers = self._model, metadata.version("transformers")
+        parts = {
+            "idf": "yes" if self._uses_idf else "no",
+            "rescale": "en" if self._rescales else "no",
+            "max": model.max_tokens,
+            "refs": "max",
+            "bert_score": metadata.version("bert-score"),
+            "transformers": ".".join(transformers.split(".")[:2]),
+        }
+        return [Measure(name, signature(f"{name}|model:{self._located.label}|L{model.layers}", **parts)) for name in NAMES]
+
+    def check_resources(self) -> None:
+        """Finds the model (without loading it) and, for rescaling, its baseline.
+
+        Raises:
+            ResourceError: One of them cannot be had.
+        """
+        if self._rescales:
+            _baseline_file(self._located)
+        else:
+            _ = self._located
+
+    def prepare(self, references: Sequence[str]) -> None:
+        """Computes the idf weights, once, from all the texts that responses will be compared with; does nothing without ``idf``."""
+        if self._uses_idf:
+            self._idf = self._model.idf(references)
+
+    def score(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> list[Score]:
+        """Scores ``turns``.
+
+        Raises:
+            ResourceError: The model cannot be had.
+            UsageError: ``idf`` without ``prepare``.
+        """
+        if self._uses_idf and self._idf is None:
+            raise UsageError("bertscore: idf weights come from all references; call prepare(references) before score")
+        compared = [(response, response_references(turn)) for turn in turns if (response := response_of(records, turn)) is not None]
+        empty, long = self._model.sort_out(text for response, references in compared for text in (response, *references))
+        pairs = dict.fromkeys((response, reference) for response, references in compared for reference in references)
+        usable = [pair for pair in pairs if empty.isdisjoint(pair)]
+        values = dict(zip(usable, self._model.compare(usable, self._idf, self._texts_per_batch), strict=True))
+
+        def compare(response: str, references: list[str]) -> Compared:
+            if response in empty:
+                return [0.0] * len(NAMES), "the response is empty"
+            filled = [reference for reference in references if reference not in empty]
+            if not filled:
+                return [0.0] * len(NAMES), "every reference is empty"
+            best = _best([values[response, reference] for reference in filled])
+            if best is None:
+                return [None] * len(NAMES), "undefined: every token has the idf weight 0"
+            reason = None if long.isdisjoint([response, *filled]) else f"cut to {self._model.max_tokens} tokens"
+            return self._rescaled(best), reason
+
+        return score_responses(turns, records, NAMES, compare)
+
+    @cached_property
+    def _located(self) -> LocatedModel:
+        if self._name != "auto":
+            return locate_model(self._name, offline=self._offline)
+        for name in AUTO:
+            try:
+                return locate_model(name, offline=True)
+            except ResourceError:
+                continue
+        raise ResourceError(f"bertscore: not computed: none of {', '.join(AUTO)} is on this machine; fetch one or name another model")
+
+    @cached_property
+    def _model(self) -> BertModel:
+        return BertModel(self._located, self._num_layers)
+
+    @cached_property
+    def _baseline(self) -> Triple:
+        with _baseline_file(self._located).open(newline="", encoding="utf-8") as file:
+            rows = {int(row["LAYER"]): (float(row["P"]), float(row["R"]), float(row["F"])) for row in csv.DictReader(file)}
+        return rows[self._model.layers]
+
+    def _rescaled(self, values: Triple) -> Sequence[float]:
+        if not self._rescales:
+            return values
+        return [(value - base) / (1 - base) for value, base in zip(values, self._baseline, strict=True)]
+
+
+def _best(rows: list[Triple]) -> Triple | None:
+    """The largest of each column over the references that could be weighed, or None if none could."""
+    weighed = [row for row in rows if not any(map(math.isnan, row))]
+    if not weighed:
+        return None
+    precision, recall, f1 = (max(column) for column in zip(*weighed, strict=True))
+    return precision, recall, f1
+
+
+def _baseline_file(located: LocatedModel) -> Path:
+    """bert-score's table of baselines (without importing it, which loads matplotlib and pandas)."""
+    spec = importlib.util.find_spec("bert_score")
+    folders = spec.submodule_search_locations if spec else None
+    if folders and not Path(located.name).is_dir():
+        table = Path(folders[0]) / "rescale_baseline" / "en" / f"{located.name}.tsv"
+        if table.is_file():
+            return table
+    raise ResourceError(f"bertscore: bert-score has no rescaling baseline for {located.label}; score it without rescale")

@@ -1,0 +1,30 @@
+"""Where reports go: one in each run folder, and one over all where there are several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from convbench.report.build import write_report
+
+from convbench.harness.folder import RunFolder
+from convbench.harness.results import Results
+
+
+def write_reports(runs: Sequence[tuple[Path, Results]]) -> Path | None:
+    """Writes ``report.md`` and ``report.html`` into each run folder, and over all runs into the folder they share.
+
+    Returns:
+        The HTML report that covers everything, or None without runs.
+    """
+    if not runs:
+        return None
+    for path, results in runs:
+        folder = RunFolder(path)
+        write_report([results], folder.report_md, folder.report_html)
+    if len(runs) == 1:
+        return RunFolder(runs[0][0]).report_html
+    shared = RunFolder(Path(os.path.commonpath([path for path, _ in runs])))
+    write_report([results for _, results in runs], shared.report_md, shared.report_html)
+    return shared.report_html

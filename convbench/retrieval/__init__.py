@@ -1,0 +1,1 @@
+"""Finding passages: canonical rankings, BM25, dense retrieval."""

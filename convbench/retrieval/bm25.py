@@ -1,0 +1,102 @@
+"""BM25 through bm25s, with canonical ties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convbench.config import Config
+from convbench.datasets.store import PassageStore
+from convbench.io.atomic import atomic_folder
+from convbench.io.digests import value_sha256
+from convbench.progress import progress_bar
+from convbench.retrieval.base import Query
+from convbench.retrieval.canonical import canonical
+from convbench.retrieval.text import Analyzer, AnalyzerConfig
+from convbench.types import Ranking
+from convbench.views.passages import PASSAGE_VIEW, passage_text
+
+VERSION = 1
+_READ = 10_000
+
+
+class BM25Config(Config):
+    """BM25 settings; ``k1`` and ``b`` left out mean the dataset's usual values (its card), else Pyserini's 0.9 and 0.4."""
+
+    type: Literal["bm25"] = "bm25"
+    k1: float | None = None
+    b: float | None = None
+    method: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
+    analyzer: AnalyzerConfig = AnalyzerConfig()
+
+
+class BM25Retriever:
+    """Lexical retrieval over titles and texts."""
+
+    batch_size = 64
+
+    def __init__(self, config: BM25Config) -> None:
+        if config.k1 is None or config.b is None:
+            raise ValueError("k1 and b must be resolved before a retriever is built")
+        self.config = config
+        self._analyzer = Analyzer(config.analyzer)
+
+    def describe(self) -> dict[str, Any]:
+        """Parameters, analyser and versions."""
+        settings = self.config.model_dump(exclude={"analyzer"})
+        return {**settings, "version": VERSION, "passages": PASSAGE_VIEW, "analyzer": self._analyzer.describe()}
+
+    def index(self, store: PassageStore, cache: Path) -> None:
+        """Opens the index, memory-mapped; builds it on first use."""
+        import bm25s
+
+        folder = cache / "bm25" / value_sha256([store.sha256, self.describe()])[:32]
+        if not folder.exists():
+            self._build(store, folder)
+        self._store = store
+        self._tokenizer = self._analyzer.tokenizer()
+        self._tokenizer.load_vocab(str(folder))
+        self._bm25 = bm25s.BM25.load(str(folder), mmap=True, show_progress=False, verbosity=0)
+
+    def _build(self, store: PassageStore, folder: Path) -> None:
+        import bm25s
+
+        tokenizer = self._analyzer.tokenizer()
+        tokens: list[list[int]] = []
+        with progress_bar("bm25: index", len(store), unit="passage") as advance:
+            for texts in _text_blocks(store):
+                tokens += tokenizer.tokenize(texts, update_vocab=True, allow_empty=False, show_progress=False)
+                advance(len(texts))
+        index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
+        index.index((tokens, tokenizer.get_vocab_dict()), show_progress=False)
+        with atomic_folder(folder) as temporary:
+            index.save(str(temporary), show_progress=False)
+            tokenizer.save_vocab(str(temporary))
+
+    def search(self, queries: Sequence[Query], k: int) -> list[Ranking]:
+        """The k best passages with a score above zero; a query of stop words only finds nothing."""
+        texts = [text for _, text in queries]
+        words = self._tokenizer.tokenize(texts, update_vocab=False, allow_empty=False, show_progress=False)
+        return [self._search(turn_id, ids, k) for (turn_id, _), ids in zip(queries, words, strict=True)]
+
+    def _search(self, turn_id: str, words: list[int], k: int) -> Ranking:
+        if not words:
+            return Ranking(turn_id, ())
+        rows, scores = self._best(words, min(k, len(self._store)))
+        return canonical(turn_id, zip(self._store.ids(rows), scores.tolist(), strict=True), depth=k)
+
+    def _best(self, words: list[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Rows and scores of every passage whose score is above zero and at least the k-th best one's: ties at the cut all stay in."""
+        scores = np.asarray(self._bm25.get_scores_from_ids(words), dtype=np.float32)
+        floor = np.partition(scores, -k)[-k]
+        rows = np.flatnonzero((scores >= floor) & (scores > 0))
+        return rows, scores[rows]
+
+
+def _text_blocks(store: PassageStore) -> Iterator[list[str]]:
+    for start in range(0, len(store), _READ):
+        yield [passage_text(passage) for passage in store.texts(start, start + _READ)]

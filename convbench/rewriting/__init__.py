@@ -1,0 +1,1 @@
+"""Query rewriters: a turn and its history view in, one self-contained query out."""

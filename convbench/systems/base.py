@@ -1,0 +1,119 @@
+"""The protocol between systems and the harness.
+
+A system is an ordered list of stages. A stage turns a batch of turns, and what earlier stages said of them, into one row a turn; rows
+are JSON objects, written as they are made, so that a run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from convbench.config import Config
+from convbench.datasets.base import DatasetCard
+from convbench.datasets.store import PassageStore
+from convbench.types import Turn, TurnRecord
+
+Row = dict[str, Any]
+"""One turn's result of one stage; ``turn_id`` is always among the keys."""
+
+Upstream = Mapping[str, Mapping[str, Row]]
+"""Stage name -> turn id -> row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What a stage may use when it starts work.
+
+    Attributes:
+        store: The passages.
+        cache: Folder for indexes and embeddings.
+    """
+
+    store: PassageStore
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a system's configuration is resolved with.
+
+    Attributes:
+        card: The dataset's card (usual BM25 parameters ...).
+        offline: Refuse the network.
+        seed: Seed of everything random.
+    """
+
+    card: DatasetCard
+    offline: bool
+    seed: int
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One step of a system.
+
+    Attributes:
+        name: Unique within the system; the name of its file in the run folder.
+        version: Raised when the same inputs give other rows.
+        batch_size: Turns worked on together. Batches are fixed by the plan, so that a resumed run repeats them exactly.
+    """
+
+    name: str
+    version: int
+    batch_size: int
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that changes a row, the dataset and earlier stages apart."""
+
+    def check(self, turns: Sequence[Turn]) -> None:
+        """Raises before any work where the stage cannot do all turns."""
+
+    def open(self, workplace: Workplace) -> None:
+        """Loads models and indexes. Called only when rows are missing."""
+
+    def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
+        """One row a turn, in order."""
+
+
+@runtime_checkable
+class System(Protocol):
+    """What is benchmarked."""
+
+    name: str
+
+    def stages(self) -> Sequence[Stage]:
+        """The stages, in order."""
+
+    def conditions(self) -> dict[str, Any]:
+        """The experimental conditions a reader compares by: history, rewriter, evidence, depth."""
+
+    def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord | None:
+        """Joins one turn's rows (stage name -> row) into a line of the run file; None where the system has nothing for the turn."""
+
+
+class SystemConfig(Config):
+    """Keys that every ``system.yaml`` has.
+
+    Attributes:
+        kind: The kind of system; chooses the configuration class.
+        name: The system's name in runs and reports.
+        description: One sentence for people.
+    """
+
+    kind: str
+    name: str
+    description: str = ""
+
+    overrides: ClassVar[frozenset[str]] = frozenset()
+    """Command-line conditions (``history``, ``evidence``) that this kind understands."""
+
+    def with_conditions(self, *, history: str | None, evidence: str | None) -> SystemConfig:
+        """The configuration under other conditions; only called with those in ``overrides``."""
+        return self
+
+    def build(self, settings: Settings) -> System:
+        """The system, nothing loaded yet."""
+        raise NotImplementedError(f"{type(self).__name__} builds no system")

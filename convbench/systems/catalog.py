@@ -1,0 +1,53 @@
+"""Resolving SYSTEM: a baseline's name, a ``system.yaml``, or a finished run to replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import convbench
+from convbench.config import read_yaml
+from convbench.errors import DataError, UsageError
+from convbench.registry import did_you_mean
+from convbench.systems.replay import RUN_SUFFIXES
+
+
+def shipped(folder: str) -> Path:
+    """A folder of package data (``baselines``, ``leaderboards``): inside the installed package, or beside it in a checkout."""
+    package = Path(convbench.__file__).parent
+    installed = package / "_shipped" / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
+def baseline_names() -> list[str]:
+    """Names of the shipped baselines, sorted."""
+    return sorted(path.parent.name for path in shipped("baselines").glob("*/system.yaml"))
+
+
+def system_values(system: str) -> dict[str, Any]:
+    """The content of the ``system.yaml`` that SYSTEM stands for.
+
+    Args:
+        system: Baseline name, path of a YAML file, path of a finished run (run folder, joint run file or TREC run).
+
+    Raises:
+        UsageError: It is none of these (with a suggestion).
+    """
+    path = Path(system)
+    if path.suffix in (".yaml", ".yml"):
+        return _yaml_values(path)
+    if (path.is_dir() and (path / "turns.jsonl").exists()) or system.endswith(RUN_SUFFIXES):
+        return {"kind": "replay", "name": path.name.split(".")[0], "run": str(path)}
+    if system in baseline_names():
+        return _yaml_values(shipped("baselines") / system / "system.yaml")
+    names = baseline_names()
+    raise UsageError(
+        f"unknown system {system!r}.{did_you_mean(system, names)} Known: {', '.join(names)}; or a system.yaml, or a finished run"
+    )
+
+
+def _yaml_values(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise DataError(path, f"expected a mapping, found {type(values).__name__}")
+    return values

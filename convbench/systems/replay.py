@@ -1,0 +1,110 @@
+"""Replay: scores a run that something else made. Nothing is inferred; the file's rankings are made canonical."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from convbench.errors import RunFileError
+from convbench.io.digests import file_sha256
+from convbench.io.records import Record
+from convbench.io.runfile import read_run, record_from_json, record_to_json
+from convbench.io.trec_run import read_trec_run
+from convbench.retrieval.canonical import canonical
+from convbench.systems.base import Row, Settings, Stage, SystemConfig, Upstream, Workplace
+from convbench.types import Turn, TurnRecord
+
+RUN_SUFFIXES = (".jsonl", ".jsonl.gz", ".trec", ".trec.gz", ".run", ".run.gz")
+"""File names that the command line takes for finished runs."""
+
+
+def read_records(path: Path) -> dict[str, TurnRecord]:
+    """The records of a finished run: a run folder, a joint run file, or a TREC run (rankings only). Rankings come out canonical."""
+    file = path / "turns.jsonl" if path.is_dir() else path
+    if file.name.removesuffix(".gz").endswith(".jsonl"):
+        records = dict(read_run(file).records)
+    else:
+        records = {turn_id: TurnRecord(turn_id, passages=tuple(pairs)) for turn_id, pairs in read_trec_run(file).items()}
+    return {turn_id: _canonical(record) for turn_id, record in records.items()}
+
+
+def _canonical(record: TurnRecord) -> TurnRecord:
+    from dataclasses import replace
+
+    return replace(record, passages=canonical(record.turn_id, record.passages).passages)
+
+
+class ReplayStage:
+    """Hands out the file's records; a turn that the file lacks gets an empty row, and is counted as missing."""
+
+    name = "replay"
+    version = 1
+    batch_size = 4096
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _records(self) -> dict[str, TurnRecord]:
+        return read_records(self._path)
+
+    def describe(self) -> dict[str, Any]:
+        """The file's digest; its name does not matter."""
+        file = self._path / "turns.jsonl" if self._path.is_dir() else self._path
+        return {"type": "replay", "sha256": file_sha256(file)}
+
+    def check(self, turns: Sequence[Turn]) -> None:
+        """At least one turn of the dataset must be in the run.
+
+        Raises:
+            RunFileError: None is: another dataset, split or numbering.
+        """
+        if not any(turn.id in self._records for turn in turns):
+            theirs = ", ".join(list(self._records)[:3])
+            ours = ", ".join(turn.id for turn in turns[:3])
+            raise RunFileError(f"{self._path}: none of its turns ({theirs} ...) is a turn of this dataset ({ours} ...)")
+
+    def open(self, workplace: Workplace) -> None:
+        """The file is read on first use."""
+
+    def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
+        """Rows: ``record``, null for a missing turn."""
+        rows: list[Row] = []
+        for turn in turns:
+            record = self._records.get(turn.id)
+            rows.append({"turn_id": turn.id, "record": record_to_json(record) if record else None})
+        return rows
+
+
+class ReplayConfig(SystemConfig):
+    """``kind: replay``."""
+
+    kind: Literal["replay"]
+    run: Path
+
+    def build(self, settings: Settings) -> Replay:
+        """A system that hands out the run's records."""
+        return Replay(self)
+
+
+class Replay:
+    """A finished run as a system."""
+
+    def __init__(self, config: ReplayConfig) -> None:
+        self.name = config.name
+        self._path = config.run
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage reads the file."""
+        return [ReplayStage(self._path)]
+
+    def conditions(self) -> dict[str, Any]:
+        """Unknown: another tool made the run."""
+        return {"history": "unknown", "rewriter": "unknown", "evidence": "unknown", "k": None}
+
+    def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord | None:
+        """The file's record, or None where the run lacks the turn."""
+        value = rows["replay"]["record"]
+        return record_from_json(Record(self._path, value)) if value else None

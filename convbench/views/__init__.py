@@ -1,0 +1,1 @@
+"""What a component may see of a turn: history, passages, evidence."""
