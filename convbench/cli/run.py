@@ -88,7 +88,7 @@ def command(
         _show_plans(plan_all(request), as_json=as_json)
         return
     outcome = run_all(request, scorers)
-    show_reports(write_reports(outcome.runs), outcome.runs, as_json=as_json)
+    show_reports(write_reports(outcome.runs, outcome.folder), outcome.runs, as_json=as_json)
     if outcome.errors:
         raise outcome.errors[0]
 

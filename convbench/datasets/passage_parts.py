@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FIELDS = ("id", "title", "text")
-# Passages are turned into Python strings this many at a time, so that a pass over a part costs little memory.
+# Passages are turned into Arrow arrays, and back, this many at a time: a part is never in memory twice.
 _BLOCK = 4096
 
 
@@ -31,9 +31,11 @@ def write_part(path: Path, passages: Sequence[Passage]) -> None:
 
     # 64-bit offsets: a part of long documents may hold more than 2 GiB of text.
     schema = pa.schema([pa.field(name, pa.large_string(), nullable=False) for name in _FIELDS])
-    columns = [pa.array([getattr(passage, name) for passage in passages], pa.large_string()) for name in _FIELDS]
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
+        for at in range(0, len(passages), _BLOCK):
+            block = passages[at : at + _BLOCK]
+            columns = [pa.array([getattr(passage, name) for passage in block], pa.large_string()) for name in _FIELDS]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 class PassagePart:
@@ -50,11 +52,11 @@ class PassagePart:
     __slots__ = ("_ids", "_texts", "_titles", "rows")
 
     def __init__(self, path: Path, rows: int) -> None:
-        batch = _mapped(path)
-        if batch.num_rows != rows or tuple(batch.schema.names) != _FIELDS:
-            raise DataError(path, f"found {batch.num_rows} rows of {batch.schema.names}, expected {rows} of {list(_FIELDS)}; {_REBUILD}")
+        table = _mapped(path)
+        if table.num_rows != rows or tuple(table.schema.names) != _FIELDS:
+            raise DataError(path, f"found {table.num_rows} rows of {table.schema.names}, expected {rows} of {list(_FIELDS)}; {_REBUILD}")
         self.rows = rows
-        self._ids, self._titles, self._texts = batch.columns
+        self._ids, self._titles, self._texts = table.columns
 
     def id(self, row: int) -> str:
         """The id of one row."""
@@ -121,12 +123,12 @@ class PassageParts:
 _REBUILD = "delete the store's folder and prepare it again"
 
 
-def _mapped(path: Path) -> pa.RecordBatch:
+def _mapped(path: Path) -> pa.Table:
     import pyarrow as pa
 
     try:
         # The mapping outlives the closed file: hundreds of parts need no file descriptors.
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).get_batch(0)
+            return pa.ipc.open_file(source).read_all()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"not a readable part of a passage store ({str(error).splitlines()[0]}); {_REBUILD}") from None

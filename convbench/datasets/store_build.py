@@ -86,6 +86,7 @@ def _build(
         parts.append(PartFile(file=path.name, rows=len(batch), sha256=file_sha256(path)))
         if progress is not None:
             progress(len(batch))
+        del batch  # or it would stay in memory while the next one is read
     if not parts:
         raise DataError(folder, f"the collection is empty: no passages in {', '.join(sources) or 'its sources'}")
     rows = sum(part.rows for part in parts)

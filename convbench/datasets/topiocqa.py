@@ -118,6 +118,10 @@ class TopiOCQA:
     def _rows(self) -> Iterator[tuple[int, list[_Row]]]:
         records = read_lines_or_list(self._turns_file)
         if is_dpr(self._first):
+            if self._turns_file.parent.name.startswith("rewrites"):
+                raise DataError(
+                    self._turns_file, "holds rewrites, not the questions asked; take retriever/original or retriever/all_history"
+                )
             for number, turns in group_records(records, "conv_id", "turn_id"):
                 yield number, [_dpr_row(record, f"{number}_{n}") for n, record in enumerate(turns, 1)]
         else:

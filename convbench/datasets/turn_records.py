@@ -43,8 +43,8 @@ def check_context(record: Record, turn_id: str, context: Sequence[str], expected
     texts = [text for _, text in expected]
     for place in range(max(len(texts), len(context))):
         if list(context[place : place + 1]) != texts[place : place + 1]:
-            found = f"{context[place]!r:.80}" if place < len(context) else "its end"
-            wanted = f"the {expected[place][0]} ({texts[place]!r:.80})" if place < len(expected) else "no more texts"
+            found = f"{context[place]!r:.80}" if place < len(context) else "missing"
+            wanted = f"the {expected[place][0]} ({texts[place]!r:.80})" if place < len(expected) else "nothing more"
             raise record.error(
-                f"turn {turn_id}: the written context disagrees with the earlier turns: text {place + 1} is {found}, not {wanted}"
+                f"turn {turn_id}: the written context disagrees with the earlier turns: text {place + 1} is {found}, expected {wanted}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,21 +39,33 @@ class RunRequest:
 class Outcome:
     """What came of it: run folders with their results, in order, and the errors of the pairs that failed."""
 
+    folder: Path
     runs: list[tuple[Path, Results]] = field(default_factory=list)
     errors: list[ConvbenchError] = field(default_factory=list)
 
 
-def specs(request: RunRequest) -> Iterator[tuple[RunSpec, Path]]:
-    """Every (system, dataset) pair with its run folder; systems are resolved and checked first."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Every (system, dataset) pair with its run folder, and the folder that holds them all."""
+
+    folder: Path
+    pairs: tuple[tuple[RunSpec, Path], ...]
+
+
+def batch(request: RunRequest) -> Batch:
+    """Resolves systems and lays out run folders; a single pair gets the folder itself."""
     systems = [_system(name, request) for name in dict.fromkeys(request.systems)]
     names = [system["name"] for system in systems]
     if len(set(names)) < len(names):
         raise UsageError(f"two systems have the same name ({', '.join(names)}): rename one in its system.yaml")
-    single = len(systems) * len(request.datasets) == 1
-    for dataset in request.datasets:
-        for system in systems:
-            out = request.out or Path("runs") / (f"{system['name']}-{dataset.name}" if single else "latest")
-            yield RunSpec(system=system, dataset=dataset, seed=request.seed), out if single else out / dataset.name / system["name"]
+    folder = request.out or Path("runs") / "-".join([*names, *(dataset.name for dataset in request.datasets)])
+    single = len(names) * len(request.datasets) == 1
+    pairs = tuple(
+        (RunSpec(system=system, dataset=dataset, seed=request.seed), folder if single else folder / dataset.name / system["name"])
+        for dataset in request.datasets
+        for system in systems
+    )
+    return Batch(folder, pairs)
 
 
 def _system(name: str, request: RunRequest) -> dict[str, Any]:
@@ -67,12 +79,13 @@ def _system(name: str, request: RunRequest) -> dict[str, Any]:
 
 def run_all(request: RunRequest, metrics: Sequence[Metric]) -> Outcome:
     """Runs every pair; one that fails does not keep the others from finishing."""
-    outcome = Outcome()
-    for spec, path in list(specs(request)):
+    whole = batch(request)
+    outcome = Outcome(whole.folder)
+    for spec, path in whole.pairs:
         try:
             outcome.runs.append((path, run(spec, path, metrics, cache=request.cache, offline=request.offline)))
         except ConvbenchError as error:
-            if len(request.systems) * len(request.datasets) > 1:
+            if len(whole.pairs) > 1:
                 log.error("%s on %s: %s", spec.system["name"], spec.dataset.name, error)
             outcome.errors.append(error)
     return outcome
@@ -80,7 +93,7 @@ def run_all(request: RunRequest, metrics: Sequence[Metric]) -> Outcome:
 
 def plan_all(request: RunRequest) -> list[dict[str, Any]]:
     """What each pair would do, as plain values; nothing is computed or written."""
-    return [_planned(spec, path, request) for spec, path in specs(request)]
+    return [_planned(spec, path, request) for spec, path in batch(request).pairs]
 
 
 def _planned(spec: RunSpec, path: Path, request: RunRequest) -> dict[str, Any]:

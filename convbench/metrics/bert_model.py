@@ -7,6 +7,7 @@ changes the scores. Its embedding, matching and idf code is used as it is.
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -24,19 +25,18 @@ _UNBOUNDED = 1_000_000
 """transformers writes "no maximum length" as 1e30."""
 
 _OFFSET_POSITIONS = frozenset(
-    (
-        "camembert",
-        "data2vec-text",
-        "ibert",
-        "longformer",
-        "luke",
-        "mpnet",
-        "roberta",
-        "roberta-prelayernorm",
-        "xlm-roberta",
-    )
+    ["camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"]
 )
 """Model types whose positions start after the padding id, so that their table has that many unusable rows."""
+
+
+class _Text(str):
+    """A text that hashes alike in every process: bert-score forms its batches in the order of a set, and batches move the last digit."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return zlib.crc32(self.encode())
 
 
 class BertModel:
@@ -108,7 +108,7 @@ class BertModel:
 
         if not pairs:
             return []
-        candidates, references = ([pair[side] for pair in pairs] for side in (0, 1))
+        candidates, references = ([_Text(pair[side]) for pair in pairs] for side in (0, 1))
         weights = self._equal_weights() if idf is None else idf
         device = next(self._model.parameters()).device
         scores = bert_cos_score_idf(

@@ -12,8 +12,12 @@ from convbench.harness.folder import RunFolder
 from convbench.harness.results import Results
 
 
-def write_reports(runs: Sequence[tuple[Path, Results]]) -> Path | None:
-    """Writes ``report.md`` and ``report.html`` into each run folder, and over all runs into the folder they share.
+def write_reports(runs: Sequence[tuple[Path, Results]], shared: Path | None = None) -> Path | None:
+    """Writes ``report.md`` and ``report.html`` into each run folder, and over several runs into the folder above them.
+
+    Args:
+        runs: Run folders and their results.
+        shared: Where the report over several runs goes; None means the deepest folder that holds them all.
 
     Returns:
         The HTML report that covers everything, or None without runs.
@@ -25,6 +29,6 @@ def write_reports(runs: Sequence[tuple[Path, Results]]) -> Path | None:
         write_report([results], folder.report_md, folder.report_html)
     if len(runs) == 1:
         return RunFolder(runs[0][0]).report_html
-    shared = RunFolder(Path(os.path.commonpath([path for path, _ in runs])))
-    write_report([results for _, results in runs], shared.report_md, shared.report_html)
-    return shared.report_html
+    above = RunFolder(shared or Path(os.path.commonpath([path for path, _ in runs])))
+    write_report([results for _, results in runs], above.report_md, above.report_html)
+    return above.report_html

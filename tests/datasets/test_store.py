@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -25,9 +26,7 @@ SOURCES = {"corpus.tsv": "0" * 64}
 PASSAGES = [Passage(f"article {n}: é雨", f"sentence number {n} 🌧\n" * (n % 4), f"title {n}" if n % 3 else "") for n in range(20)]
 
 
-def build(
-    folder: Path, passages: Sequence[Passage] = PASSAGES, *, part_rows: int = 3, sources: dict[str, str] = SOURCES
-) -> ArrowPassageStore:
+def build(folder: Path, passages: Sequence[Passage] = PASSAGES, part_rows: int = 3, sources: dict[str, str] = SOURCES) -> ArrowPassageStore:
     return build_store(lambda: iter(passages), folder, sources=sources, part_rows=part_rows)
 
 
@@ -70,9 +69,7 @@ def test_row_outside_the_store_is_an_error(tmp_path: Path, row: int) -> None:
 
 def test_unknown_ids_are_counted_and_named(tmp_path: Path) -> None:
     store = build(tmp_path / "store")
-    with pytest.raises(
-        DataError, match=r"store: 7 passage ids unknown to this collection of 20 passages, first: 'x0', 'x1', 'x2', 'x3', 'x4'$"
-    ):
+    with pytest.raises(DataError, match=r"store: 7 passage ids unknown to .* 20 passages, first: 'x0', 'x1', 'x2', 'x3', 'x4'$"):
         store.get([PASSAGES[0].id, *(f"x{n}" for n in range(7)), "x0"])
 
 
@@ -81,11 +78,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(texts, st.tuples(texts, texts), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: dict[str, tuple[str, str]], part_rows: int, random: object) -> None:
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: dict[str, tuple[str, str]], part_rows: int, random: Random) -> None:
     passages = [Passage(id_, *rest) for id_, rest in records.items()]
     store = build(tmp_path_factory.mktemp("any"), passages, part_rows=part_rows)
     ids = list(records)
-    random.shuffle(ids)  # type: ignore[attr-defined]
+    random.shuffle(ids)
     assert list(store) == passages
     assert store.ids(store.rows(ids)) == ids
     assert [store.get([id_])[0] for id_ in ids] == store.get(ids)
@@ -309,13 +306,14 @@ def test_full_disk_is_reported_and_the_build_goes_on_later(tmp_path: Path) -> No
     assert list(build(folder)) == PASSAGES
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_folder_is_reported_but_a_finished_store_opens(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     build(folder)
     for path in (folder, tmp_path):
         path.chmod(0o555)
     try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user (root?) may write to read-only folders")
         assert list(build(folder)) == PASSAGES
         with pytest.raises(StorageError, match="permission denied"):
             build(tmp_path / "new")
