@@ -99,7 +99,7 @@ def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: 
 @environment_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def audit_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
-    """Look for trouble in DATASET: duplicate passages, gold passages that are not there, turns without judgement or reference ..."""
+    """Look for trouble in DATASET: duplicate passages, dangling gold passages, turns without judgement or reference ..."""
     from convbench.datasets.audit import audit
     from convbench.datasets.collection import prepare_store
     from convbench.io.cache import cache_root

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FIELDS = ("id", "title", "text")
-# Passages are turned into Arrow arrays, and back, this many at a time: a part is never in memory twice.
+# A part is written in a few record batches, so that it is not in memory twice; many would make opening hundreds of parts slow.
+_BATCH = 25_000
+# A pass over a part makes Python strings of this many passages at a time.
 _BLOCK = 4096
 
 
@@ -32,8 +34,8 @@ def write_part(path: Path, passages: Sequence[Passage]) -> None:
     # 64-bit offsets: a part of long documents may hold more than 2 GiB of text.
     schema = pa.schema([pa.field(name, pa.large_string(), nullable=False) for name in _FIELDS])
     with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
-        for at in range(0, len(passages), _BLOCK):
-            block = passages[at : at + _BLOCK]
+        for at in range(0, len(passages), _BATCH):
+            block = passages[at : at + _BATCH]
             columns = [pa.array([getattr(passage, name) for passage in block], pa.large_string()) for name in _FIELDS]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 

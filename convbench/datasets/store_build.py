@@ -107,7 +107,7 @@ def _write_index(data: Path, manifest: Manifest) -> None:
     counts = [part.rows for part in manifest.parts]
     # Every part is mapped afresh and let go, so that a pass over all ids does not keep the whole collection's pages.
     blocks = (PassagePart(path, rows).ids() for path, rows in zip(paths, counts, strict=True))
-    write_id_index(data, blocks, manifest.rows, PassageParts(paths, counts).ids)
+    write_id_index(data, blocks, manifest.rows, lambda rows: PassageParts(paths, counts).ids(rows))
 
 
 def _add_content(digest: hashlib._Hash, batch: list[Passage], folder: Path) -> None:

@@ -107,6 +107,6 @@ def _planned(spec: RunSpec, path: Path, request: RunRequest) -> dict[str, Any]:
         "folder": str(path),
         "conversations": len(plan.dataset.conversations),
         "turns": len(plan.dataset.turns),
-        "collection": f"{plan.collection.origin}: {', '.join(file.name for file in plan.collection.files)}",
+        "collection": f"{plan.collection.origin}: {', '.join(file.name for file in plan.collection.files)}" if plan.collection else "none",
         "stages": [{"name": name, "done": done, "total": total} for name, done, total in pending(plan)],
     }

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.store import ArrowPassageStore
@@ -33,9 +34,15 @@ class Execution:
         self.seconds: dict[str, float] = {}
 
     @cached_property
-    def store(self) -> ArrowPassageStore:
-        """The passages, prepared on first use."""
-        return prepare_store(self.plan.dataset, self.plan.collection, self.plan.cache)
+    def store(self) -> ArrowPassageStore | None:
+        """The passages, prepared on first use; None where they are not at hand."""
+        return prepare_store(self.plan.dataset, self.plan.collection, self.plan.cache) if self.plan.collection else None
+
+    def collection(self) -> dict[str, Any]:
+        """Origin, digest and size of the collection, as results name it."""
+        if self.plan.collection is None or self.store is None:
+            return {"origin": "unchecked", "sha256": None, "passages": None}
+        return {"origin": self.plan.collection.origin, "sha256": self.store.sha256, "passages": len(self.store)}
 
     def inference(self) -> dict[str, TurnRecord]:
         """Runs every stage and writes the joint run and the TREC run; returns the records."""
@@ -95,7 +102,7 @@ class Execution:
             "dataset": plan.dataset.name,
             "split": plan.dataset.split,
             "options": dict(plan.dataset.options),
-            "collection": {"origin": plan.collection.origin, "sha256": self.store.sha256, "passages": len(self.store)},
+            "collection": self.collection(),
             "turnset_sha256": turns.sha256,
             "turns": len(turns.ids),
             "conditions": plan.system.conditions(),

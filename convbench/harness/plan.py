@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from convbench.config import build_config
+from convbench.datasets.base import Collection
 from convbench.datasets.collection import collection_identity
 from convbench.datasets.loading import open_dataset
+from convbench.errors import MissingFileError
 from convbench.harness.folder import RunFolder
 from convbench.harness.spec import RunSpec
 from convbench.harness.stage_output import StageOutput
@@ -47,8 +49,17 @@ class Plan:
     def __init__(self, spec: RunSpec, folder: RunFolder, cache: Path, *, offline: bool) -> None:
         self.spec, self.folder, self.cache = spec, folder, cache
         self.dataset = open_dataset(spec.dataset.request())
-        self.collection = self.dataset.adapter.collection()
         self.system = system_config(spec.system, spec.system["name"]).build(Settings(self.dataset.card, offline, spec.seed))
+        self.collection = self._collection()
+
+    def _collection(self) -> Collection | None:
+        """The passages; None where they are not at hand and the system does without."""
+        try:
+            return self.dataset.adapter.collection()
+        except MissingFileError:
+            if self.system.needs_passages:
+                raise
+            return None
 
     @cached_property
     def stages(self) -> tuple[PlannedStage, ...]:
@@ -61,7 +72,8 @@ class Plan:
         stages = self.system.stages()
         for stage in stages:
             stage.check(self.dataset.turns)
-        inputs: list[Any] = [self.dataset.identity(self.cache), collection_identity(self.dataset, self.collection, self.cache)]
+        passages = collection_identity(self.dataset, self.collection, self.cache) if self.collection else None
+        inputs: list[Any] = [self.dataset.identity(self.cache), passages]
         planned = []
         for stage in stages:
             key = value_sha256([stage.name, stage.version, stage.describe(), stage.batch_size, inputs])

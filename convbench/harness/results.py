@@ -41,11 +41,11 @@ class DatasetResult(Config):
     name: str
     split: str
     options: dict[str, str]
-    tier: Literal["mini", "corpus", "gold-union"] = Field(
-        description="bundled set; corpus file as given; or, without one, the union of the gold passages (an easier task)"
+    tier: Literal["mini", "corpus", "gold-union", "unchecked"] = Field(
+        description="bundled set; corpus file as given; union of the gold passages (an easier task); or passages not at hand to check ids"
     )
-    collection_sha256: str
-    passages: int
+    collection_sha256: str | None
+    passages: int | None
     turnset_sha256: str
     n_conversations: int
     n_turns: int

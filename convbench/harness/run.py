@@ -22,6 +22,11 @@ from convbench.io.runfile import read_run
 from convbench.metrics.base import Metric
 from convbench.types import TurnRecord
 
+_COLLECTION_WARNINGS = {
+    "gold-union": "no corpus file: the collection is the union of the gold passages, an easier task than the real one",
+    "unchecked": "no corpus file: passage ids of the run were not checked against the collection",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +88,9 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
 
 
 def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
-    return [turn.id for turn in plan.dataset.turns if turn.id not in records]
+    """Turns that some measure averages over and that the run lacks."""
+    counted = {*plan.dataset.retrieval_turns().ids, *plan.dataset.response_turns().ids}
+    return [turn.id for turn in plan.dataset.turns if turn.id in counted and turn.id not in records]
 
 
 def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:
@@ -110,10 +117,11 @@ def _now() -> str:
 
 def _results(execution: Execution, metrics: list[MetricResult], missing: Sequence[str]) -> Results:
     plan, dataset = execution.plan, execution.plan.dataset
-    tier = MINI if dataset.split == MINI else plan.collection.origin
+    collection = execution.collection()
+    tier = MINI if dataset.split == MINI else collection["origin"]
     warnings = list(dataset.notes)
-    if plan.collection.origin == "gold-union":
-        warnings.append("no corpus file: the collection is the union of the gold passages, an easier task than the real one")
+    if collection["origin"] in _COLLECTION_WARNINGS:
+        warnings.append(_COLLECTION_WARNINGS[collection["origin"]])
     if missing:
         warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
     return Results(
@@ -124,8 +132,8 @@ def _results(execution: Execution, metrics: list[MetricResult], missing: Sequenc
             split=dataset.split,
             options=dict(dataset.options),
             tier=tier,
-            collection_sha256=execution.store.sha256,
-            passages=len(execution.store),
+            collection_sha256=collection["sha256"],
+            passages=collection["passages"],
             turnset_sha256=dataset.all_turns().sha256,
             n_conversations=len(dataset.conversations),
             n_turns=len(dataset.turns),

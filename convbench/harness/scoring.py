@@ -48,7 +48,7 @@ def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavail
 def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric]) -> list[MetricResult]:
     """Scores ``records`` with every metric, writes ``scores.jsonl``, returns the aggregates."""
     plan = execution.plan
-    collection = execution.store.sha256[:12]
+    collection = (execution.collection()["sha256"] or "unchecked")[:12]
     run_sha256 = file_sha256(plan.folder.turns)
     results: list[MetricResult] = []
     with atomic_text(plan.folder.scores) as handle:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import Dataset, open_dataset
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, MissingFileError
 from convbench.harness.folder import RunFolder
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
@@ -71,16 +71,24 @@ def _dataset_problems(records: Mapping[str, TurnRecord], dataset: Dataset, cache
         yield Problem("error", f"{_turns(missing)} of {len(known)} missing from the run; they will score 0")
     if unknown:
         yield Problem("error", f"{_turns(unknown)} not in {dataset.name} {dataset.split}: another split or numbering?")
-    store = prepare_store(dataset, dataset.adapter.collection(), cache)
+    yield from _unknown_passages(records, dataset, cache)
+    silent = [turn_id for turn_id, record in records.items() if not record.passages]
+    if silent:
+        yield Problem("warning", f"{_turns(silent)} with an empty ranking")
+
+
+def _unknown_passages(records: Mapping[str, TurnRecord], dataset: Dataset, cache: Path) -> Iterator[Problem]:
+    try:
+        store = prepare_store(dataset, dataset.adapter.collection(), cache)
+    except MissingFileError as error:
+        yield Problem("warning", f"passage ids were not checked: {error}")
+        return
     retrieved = sorted({passage_id for record in records.values() for passage_id, _ in record.passages})
     rows = store.rows(retrieved)
     strangers = [passage_id for passage_id, row in zip(retrieved, rows, strict=True) if row < 0]
     if strangers:
         shown = ", ".join(repr(passage_id) for passage_id in strangers[:_SHOWN])
         yield Problem("error", f"{len(strangers)} retrieved passages are not in the collection of {len(store)} (first: {shown})")
-    silent = [turn_id for turn_id, record in records.items() if not record.passages]
-    if silent:
-        yield Problem("warning", f"{_turns(silent)} with an empty ranking")
 
 
 def _folder_problems(folder: RunFolder) -> Iterator[Problem]:

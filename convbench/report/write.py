@@ -6,10 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from convbench.report.build import write_report
-
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import Results
+from convbench.report.build import write_report
 
 
 def write_reports(runs: Sequence[tuple[Path, Results]], shared: Path | None = None) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from convbench.config import Config
 from convbench.datasets.base import DatasetCard
 from convbench.datasets.store import PassageStore
+from convbench.errors import MissingFileError
 from convbench.types import Turn, TurnRecord
 
 Row = dict[str, Any]
@@ -28,12 +29,19 @@ class Workplace:
     """What a stage may use when it starts work.
 
     Attributes:
-        store: The passages.
+        passages: The passages; None where they are not at hand (only for systems that do not need them).
         cache: Folder for indexes and embeddings.
     """
 
-    store: PassageStore
+    passages: PassageStore | None
     cache: Path
+
+    @property
+    def store(self) -> PassageStore:
+        """The passages, for stages that cannot do without."""
+        if self.passages is None:
+            raise MissingFileError("the collection's passages are needed here, but no corpus was found: give it with --corpus")
+        return self.passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +88,15 @@ class Stage(Protocol):
 
 @runtime_checkable
 class System(Protocol):
-    """What is benchmarked."""
+    """What is benchmarked.
+
+    Attributes:
+        name: Its name in runs and reports.
+        needs_passages: False where it works without the passages' texts, so that it runs where the collection is not at hand.
+    """
 
     name: str
+    needs_passages: bool
 
     def stages(self) -> Sequence[Stage]:
         """The stages, in order."""

@@ -76,6 +76,8 @@ class OracleConfig(SystemConfig):
 class Oracle:
     """Gold passages, gold response."""
 
+    needs_passages = False
+
     def __init__(self, name: str) -> None:
         self.name = name
 

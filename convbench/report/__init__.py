@@ -1,0 +1,1 @@
+"""Reports: what runs achieved, as one HTML file and one Markdown file."""

@@ -1,0 +1,77 @@
+"""Writing a report: the views of the results go through one template for HTML and one for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from convbench.errors import UsageError
+from convbench.harness.results import Results
+from convbench.io.atomic import write_text
+from convbench.report.appendix import appendix_of
+from convbench.report.markdown import code, escape, scores_table, systems_table
+from convbench.report.tables import ABSENT, NOT_COMPUTED, dataset_tables
+from convbench.report.words import counted
+
+
+def write_report(runs: Sequence[Results], markdown: Path, html: Path) -> None:
+    """Writes both forms of the report over ``runs``; the same runs give the same bytes.
+
+    Args:
+        runs: What was run, in the order that rows and tables follow.
+        markdown: The Markdown file.
+        html: The HTML file, which needs nothing beside it.
+
+    Raises:
+        UsageError: There is no run.
+    """
+    write_text(markdown, render_markdown(runs))
+    write_text(html, render_html(runs))
+
+
+def render_markdown(runs: Sequence[Results]) -> str:
+    """The report as Markdown: readable as it is, and rendered by GitHub."""
+    environment = _environment(autoescape=False, finalize=escape)
+    environment.filters["code"] = code
+    environment.globals.update(systems_table=systems_table, scores_table=scores_table)
+    return environment.get_template("report.md.j2").render(_view(runs))
+
+
+def render_html(runs: Sequence[Results]) -> str:
+    """The report as one HTML page, without scripts or anything to load."""
+    return _environment(autoescape=True).get_template("report.html.j2").render(_view(runs))
+
+
+def _environment(**escaping: Any) -> Environment:
+    """Templates in which every value is escaped and none may be undefined."""
+    return Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
+        loader=PackageLoader("convbench.report", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **escaping,
+    )
+
+
+def _view(runs: Sequence[Results]) -> dict[str, Any]:
+    if not runs:
+        raise UsageError("a report needs at least one run")
+    return {
+        "title": _title(runs),
+        "tables": dataset_tables(runs),
+        "appendix": appendix_of(runs),
+        "absent": ABSENT,
+        "not_computed": NOT_COMPUTED,
+    }
+
+
+def _title(runs: Sequence[Results]) -> str:
+    systems = list(dict.fromkeys(str(run.system["name"]) for run in runs))
+    datasets = list(dict.fromkeys(run.dataset.name for run in runs))
+    who = systems[0] if len(systems) == 1 else counted(len(systems), "system")
+    where = datasets[0] if len(datasets) == 1 else counted(len(datasets), "dataset")
+    return f"{who} on {where}"

@@ -1,0 +1,80 @@
+"""The columns of a table: one a signature, never two signatures of a measure in one column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from convbench.harness.results import MetricResult, Results
+
+RETRIEVAL, RESPONSE = "Retrieval", "Response"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One measure under one signature.
+
+    Attributes:
+        name: The measure.
+        signature: Its full signature; empty for a measure that no run could compute.
+        label: The name, numbered where the measure has several columns.
+        higher_is_better: The direction.
+    """
+
+    name: str
+    signature: str
+    label: str
+    higher_is_better: bool
+
+    @property
+    def group(self) -> str:
+        """Only a ranking's signature names the collection that was searched."""
+        return RETRIEVAL if any(part.startswith("collection:") for part in self.signature.split("|")) else RESPONSE
+
+    def result_of(self, run: Results) -> MetricResult | None:
+        """The run's result for this column; one that was not computed stands for every measure of its family (``bertscore``)."""
+        for result in run.metrics:
+            if (result.name, result.signature) == (self.name, self.signature):
+                return result
+        return next((result for result in run.metrics if _stands_for(result, self.name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Why measures have several columns: the parts of the signatures that differ, a variant each."""
+
+    measures: tuple[str, ...]
+    variants: tuple[str, ...]
+
+
+def columns_of(runs: Sequence[Results]) -> list[Column]:
+    """The columns of runs on one dataset: retrieval first, measures in the runs' order, variants of a measure side by side."""
+    results = {(result.name, result.signature): result for run in runs for result in run.metrics}
+    scored = {name for name, signature in results if signature}
+    variants: dict[str, list[MetricResult]] = {}
+    for result in results.values():
+        if result.signature or not any(_stands_for(result, name) for name in scored):
+            variants.setdefault(result.name, []).append(result)
+    columns = [
+        Column(result.name, result.signature, name if len(several) == 1 else f"{name} #{number}", result.higher_is_better)
+        for name, several in variants.items()
+        for number, result in enumerate(several, start=1)
+    ]
+    return sorted(columns, key=lambda column: column.group != RETRIEVAL)
+
+
+def splits_of(columns: Sequence[Column]) -> list[Split]:
+    """What made several columns of a measure; measures that were split by the same parts share an entry."""
+    measures: dict[tuple[str, ...], list[str]] = {}
+    for name, several in groupby(columns, key=lambda column: column.name):
+        signatures = [column.signature.split("|") for column in several]
+        if len(signatures) > 1:
+            common = set.intersection(*map(set, signatures))
+            differing = tuple("|".join(part for part in parts if part not in common) for parts in signatures)
+            measures.setdefault(differing, []).append(name)
+    return [Split(tuple(names), variants) for variants, names in measures.items()]
+
+
+def _stands_for(result: MetricResult, name: str) -> bool:
+    return not result.signature and (name == result.name or name.startswith(f"{result.name}-"))

@@ -1,0 +1,151 @@
+"""The view of results that both reports are written from: one table a dataset, everything in it text already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from convbench.harness.results import MetricResult, Results
+from convbench.report import notes
+from convbench.report.columns import Column, Split, columns_of, splits_of
+from convbench.report.words import conditions_in_words, dataset_facts
+
+ABSENT, NOT_COMPUTED = "–", "n/c"
+
+_REFERENCE = {"oracle": "ceiling", "random": "floor"}
+"""Kinds of system that are no competitors, and what they show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value.
+
+    Attributes:
+        text: Per cent with one decimal, ``NOT_COMPUTED``, or ``ABSENT`` where the run has nothing under the column's signature.
+        interval: Both ends of the 95 % interval, like ``text``.
+        best: The best of its column.
+        notes: Numbers of footnotes.
+    """
+
+    text: str
+    interval: tuple[str, str] | None
+    best: bool
+    notes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system.
+
+    Attributes:
+        system: Its name.
+        conditions: A phrase each.
+        role: ``ceiling``, ``floor``, or empty for a system that is compared.
+        cells: For each group its cells.
+    """
+
+    system: str
+    conditions: tuple[str, ...]
+    role: str
+    cells: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it only shows what is possible."""
+        return bool(self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGroup:
+    """Columns that look at the same side of a run, and what they average over."""
+
+    name: str
+    columns: tuple[Column, ...]
+    turn_sets: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetTable:
+    """All runs on one dataset, split, collection and turn set."""
+
+    name: str
+    split: str
+    facts: tuple[tuple[str, str], ...]
+    groups: tuple[ColumnGroup, ...]
+    rows: tuple[Row, ...]
+    splits: tuple[Split, ...]
+    warnings: tuple[str, ...]
+    footnotes: tuple[str, ...]
+
+
+def dataset_tables(runs: Sequence[Results]) -> list[DatasetTable]:
+    """One table for all runs on the very same task, in the order of first appearance."""
+    tasks: dict[str, list[Results]] = {}
+    for run in runs:
+        tasks.setdefault(run.dataset.model_dump_json(exclude={"licence"}), []).append(run)
+    return [_table(task) for task in tasks.values()]
+
+
+def _table(runs: Sequence[Results]) -> DatasetTable:
+    columns = columns_of(runs)
+    ordered = sorted(runs, key=lambda run: ["", *_REFERENCE.values()].index(_role(run)))
+    remarks = dict.fromkeys(text for run in ordered for column in columns for text in notes.remarks(column.result_of(run)))
+    numbers = {text: number for number, text in enumerate(remarks, start=1)}
+    groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))
+    best = {column: _best(column, runs) for column in columns}
+    seeds = {run.seed for run in runs}
+    dataset = runs[0].dataset
+    return DatasetTable(
+        name=dataset.name,
+        split=dataset.split,
+        facts=tuple(dataset_facts(dataset)),
+        groups=groups,
+        rows=tuple(_row(run, groups, best, numbers, with_seed=len(seeds) > 1) for run in ordered),
+        splits=tuple(splits_of(columns)),
+        warnings=tuple(notes.warnings(ordered)),
+        footnotes=tuple(numbers),
+    )
+
+
+def _role(run: Results) -> str:
+    return _REFERENCE.get(run.system["kind"], "")
+
+
+def _group(name: str, columns: tuple[Column, ...], runs: Sequence[Results]) -> ColumnGroup:
+    return ColumnGroup(name, columns, tuple(notes.turn_sets(columns, runs)), tuple(notes.missing_turns(columns, runs)))
+
+
+def _row(
+    run: Results, groups: Sequence[ColumnGroup], best: Mapping[Column, str | None], numbers: Mapping[str, int], *, with_seed: bool
+) -> Row:
+    role = _role(run)
+
+    def cell(column: Column) -> Cell:
+        result = column.result_of(run)
+        text = _text(result)
+        interval = (_per_cent(result.ci[0]), _per_cent(result.ci[1])) if result and result.ci else None
+        return Cell(text, interval, not role and text == best[column], tuple(numbers[remark] for remark in notes.remarks(result)))
+
+    conditions = [*conditions_in_words(run.conditions), *([f"seed {run.seed}"] if with_seed else [])]
+    return Row(str(run.system["name"]), tuple(conditions), role, tuple(tuple(map(cell, group.columns)) for group in groups))
+
+
+def _best(column: Column, runs: Sequence[Results]) -> str | None:
+    """The best value as shown, so that values that look the same are marked the same; None where all that are compared are one value."""
+    compared = [result for run in runs if not _role(run) and (result := column.result_of(run)) is not None]
+    values = sorted({float(_per_cent(result.value)) for result in compared if result.value is not None})
+    if len(values) < 2:
+        return None
+    return f"{values[-1 if column.higher_is_better else 0]:.1f}"
+
+
+def _text(result: MetricResult | None) -> str:
+    if result is None:
+        return ABSENT
+    return NOT_COMPUTED if result.value is None else _per_cent(result.value)
+
+
+def _per_cent(value: float) -> str:
+    return f"{round(100 * value, 1) + 0.0:.1f}"  # + 0.0 makes -0.0 a plain 0

@@ -1,0 +1,91 @@
+"""Conditions, collections and settings in words a reader needs no manual for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from convbench.harness.results import DatasetResult
+
+_HISTORY = {
+    "query": "current query only",
+    "queries": "current and earlier queries",
+    "full": "current query, earlier queries and responses",
+    "none": "no history",
+}
+_REWRITER = {"none": "no rewriter", "human": "human rewrite of the query"}
+_EVIDENCE = {
+    "retrieved": "answers from retrieved passages",
+    "gold": "answers from gold passages",
+    "none": "answers without passages",
+    "random": "answers from a random passage",
+}
+_LAST = re.compile(r"last-(\d+)")
+
+TIERS = {
+    "mini": "bundled mini set, for trying things out",
+    "corpus": "corpus file as given",
+    "gold-union": "union of the gold passages: no corpus file, so an easier task than the real one",
+}
+
+
+def conditions_in_words(conditions: Mapping[str, Any]) -> list[str]:
+    """One phrase a condition: history, rewriter, evidence, depth, then any other by its key; those that are null are left out."""
+    known = {"history": _history, "rewriter": _rewriter, "evidence": _evidence, "k": _depth}
+    given = {key: value for key, value in conditions.items() if value is not None}
+    phrases = [phrase(given[key]) for key, phrase in known.items() if key in given]
+    return [*phrases, *(f"{key}: {in_words(value)}" for key, value in given.items() if key not in known)]
+
+
+def _history(history: Any) -> str:
+    view = str(history["view"] if isinstance(history, dict) and "view" in history else in_words(history))
+    last = _LAST.fullmatch(view)
+    words = f"current query, last {last[1]} exchanges" if last else _HISTORY.get(view, f"history: {view}")
+    ordered = isinstance(history, dict) and "order" in history and view not in ("query", "none")
+    return f"{words}, {str(history['order']).replace('-', ' ')}" if ordered else words
+
+
+def _rewriter(rewriter: Any) -> str:
+    words = in_words(rewriter)
+    return _REWRITER.get(words, f"rewriter: {words}")
+
+
+def _evidence(evidence: Any) -> str:
+    words = in_words(evidence)
+    return _EVIDENCE.get(words, f"evidence: {words}")
+
+
+def _depth(k: Any) -> str:
+    return f"depth {in_words(k)}"
+
+
+def dataset_facts(dataset: DatasetResult) -> list[tuple[str, str]]:
+    """(label, text) of what a dataset table was measured on."""
+    options = ", ".join(f"{name} = {value}" for name, value in sorted(dataset.options.items()))
+    turns = f"{counted(dataset.n_turns, 'turn')} in {counted(dataset.n_conversations, 'conversation')}, {dataset.n_judged:,} judged"
+    return [
+        ("Collection", f"{counted(dataset.passages, 'passage')}; {TIERS[dataset.tier]}"),
+        ("Turns", turns),
+        ("Options", options or "none"),
+        ("Licence", dataset.licence),
+        ("Identity", f"collection {dataset.collection_sha256[:12]}, turns {dataset.turnset_sha256[:12]}"),
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it needs one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def in_words(value: Any) -> str:
+    """Any JSON value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {in_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(in_words(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
