@@ -17,6 +17,7 @@ import yaml
 
 from convbench.errors import UsageError
 from convbench.harness.plan import system_config
+from convbench.harness.provenance import package_versions
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
 from convbench.metrics.retrieval import RetrievalMetric
@@ -49,7 +50,6 @@ def measure(baseline: str, spec: DatasetSpec, folder: Path, cache: Path) -> dict
         "tolerance": TOLERANCE,
         "metrics": {metric.name: metric.value for metric in results.metrics},
         "signatures": {metric.name: metric.signature for metric in results.metrics},
-        "packages": results.packages,
     }
 
 
@@ -70,7 +70,7 @@ def main() -> None:
                 except UsageError as error:
                     print(f"{baseline} on {name}: left out: {error}")
             target = shipped("baselines") / baseline / "expected.json"
-            target.write_text(json.dumps({"baseline": baseline, "scores": scores}, indent=2) + "\n", encoding="utf-8")
+            target.write_text(json.dumps({"baseline": baseline, "packages": package_versions(), "scores": scores}, indent=2) + "\n", encoding="utf-8")
             print(f"{baseline}: {len(scores)} sets")
 
 

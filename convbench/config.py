@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from convbench.errors import DataError, MissingFileError, UsageError
+from convbench.errors import DataError, UsageError, reading_error
 
 
 class Config(BaseModel):
@@ -31,12 +31,15 @@ def read_yaml(path: Path) -> Any:
     """The document in a YAML file (safe loader)."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise reading_error(error, path) or error from None
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"not UTF-8 ({error.reason} at byte {error.start})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
-        raise DataError(path, f"not valid YAML: {getattr(error, 'problem', None) or error}", line=line) from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise DataError(path, f"not valid YAML: {problem}", line=line) from None
 
 
 def load_config(model: type[C], path: Path) -> C:

@@ -66,6 +66,13 @@ class StorageError(ConvbenchError):
     exit_code = 6
 
 
+_READING_ERRNOS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EISDIR: "is a folder, expected a file",
+    errno.EACCES: "cannot be read: permission denied",
+}
+
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space",
@@ -73,6 +80,12 @@ _STORAGE_ERRNOS = {
     errno.EACCES: "permission denied: choose a place you may write to",
     errno.EPERM: "operation not permitted: choose a place you may write to",
 }
+
+
+def reading_error(error: OSError, path: str | Path) -> MissingFileError | None:
+    """The ``MissingFileError`` for an ``OSError`` met in opening a file to read it, else None."""
+    found = _READING_ERRNOS.get(error.errno or 0)
+    return MissingFileError(f"{path}: {found}") if found else None
 
 
 def storage_error(error: OSError, path: str | Path | None = None) -> StorageError | None:

@@ -59,4 +59,8 @@ class Registry:
         if name not in table:
             raise UsageError(f"unknown {self.kind} {name!r}.{did_you_mean(name, table)} Known: {', '.join(sorted(table))}")
         module, _, attribute = table[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"the {self.kind} {name!r} cannot be imported from {table[name]}: {reason}") from error

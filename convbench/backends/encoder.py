@@ -65,7 +65,7 @@ class HFEncoder:
         from transformers import AutoModel
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # loading takes a second; the bars that matter are ours
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a second; the bars that matter are ours
         path = str(self.located.path)
         model = AutoModel.from_pretrained(path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32)
         return model.to(self._device).eval()

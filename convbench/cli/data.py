@@ -45,9 +45,9 @@ def info_command(dataset: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**card.model_dump(mode="json"), "options": options}, ensure_ascii=False))
         return
-    click.echo(
-        f"{card.title} ({card.name})\n{card.description.strip()}\n\nhomepage  {card.homepage}\npaper     {card.paper}\nlicence   {card.licence}"
-    )
+    click.echo(f"{card.title} ({card.name})\n{card.description.strip()}\n")
+    for label in ("homepage", "paper", "licence"):
+        click.echo(f"{label:<9} {getattr(card, label)}")
     for name, size in card.splits.items():
         counts = f"{size.conversations or '?'} conversations, {size.turns or '?'} turns"
         click.echo(f"split     {name}: {counts}{'' if size.verified else ' (not verified)'}")
@@ -64,11 +64,11 @@ def info_command(dataset: str, as_json: bool) -> None:
 @environment_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
-    r"""Read DATASET's files, check them, and build its passage store. Resumable; a second call finds everything done.
+    """Read DATASET's files, check them, and build its passage store. Resumable; a second call finds everything done.
 
     \b
     convbench data prepare topiocqa --data path/to/topiocqa
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.datasets.collection import prepare_store
     from convbench.io.cache import cache_root
 

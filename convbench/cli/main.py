@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 
 import click
@@ -41,17 +42,21 @@ class LazyGroup(click.Group):
 @click.version_option(convbench.__version__, prog_name="convbench")
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors on stderr.")
 def cli(quiet: bool) -> None:
-    r"""Benchmark and evaluation toolkit for conversational search.
+    """Benchmark and evaluation toolkit for conversational search.
 
     \b
     A first look, without downloads:
       convbench run bm25-query bm25-rewrite oracle -d topiocqa --out runs/first
     On official files:
       convbench run minilm-history -d topiocqa --data path/to/topiocqa --out runs/minilm
-    """
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-    logging.getLogger("convbench").setLevel(logging.WARNING if quiet else logging.INFO)
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
+    handler = logging.StreamHandler(sys.stderr)
+    # Other packages set their own levels (bm25s logs every index it builds), so what is shown is decided here.
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or (not quiet and record.name.startswith("convbench")))
+    logging.basicConfig(handlers=[handler], format="%(message)s")
+    logging.getLogger("convbench").setLevel(logging.INFO)
+    if quiet or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers' bars too
 
 
 def main() -> None:
@@ -59,7 +64,7 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; finished work is kept, run the same command again to go on", err=True)
@@ -74,3 +79,14 @@ def main() -> None:
         click.echo(f"error: {mapped}", err=True)
         code = mapped.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """One line; only the help page that a bare ``convbench`` gets has more."""
+    message = error.format_message()
+    if "\n" in message:
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context else ""
+    click.echo(f"error: {message.rstrip('.')}{hint}", err=True)

@@ -80,12 +80,17 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
     return parsed
 
 
+def absolute(path: Path | None) -> str | None:
+    """A path as ``run.json`` keeps it, so that the run can be scored from another folder."""
+    return str(path.absolute()) if path is not None else None
+
+
 def build_metrics(names: str, model: str, layer: int | None, *, offline: bool) -> list[Any]:
     """The metric families that were asked for by name."""
     from convbench.metrics import METRICS
 
     metrics = []
-    for name in (part.strip() for part in names.split(",")):
+    for name in dict.fromkeys(part.strip() for part in names.split(",")):
         settings = {"model": model, "num_layers": layer, "offline": offline} if name == "bertscore" else {}
         metrics.append(METRICS.get(name)(**settings))
     return metrics

@@ -10,6 +10,7 @@ import click
 
 from convbench.cli.options import (
     DATASET_HELP,
+    absolute,
     build_metrics,
     data_options,
     environment_options,
@@ -52,7 +53,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""Run SYSTEM on datasets, score it, and write a report.
+    """Run SYSTEM on datasets, score it, and write a report.
 
     SYSTEM is a baseline's name (`convbench baselines list`), a system.yaml, or a finished run to score: a run folder, a joint run
     (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
@@ -64,7 +65,7 @@ def command(
     convbench run bm25-query -d topiocqa
     convbench run bm25-history minilm-history -d topiocqa -d inscit --out runs/history
     convbench run minilm-rewrite -d topiocqa --data data/topiocqa --rewrites rewrites.jsonl --out runs/minilm-rewrite
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.batch import RunRequest, plan_all, run_all
     from convbench.harness.spec import DatasetSpec
     from convbench.io.cache import cache_root
@@ -74,13 +75,13 @@ def command(
         DatasetSpec(
             name=name,
             split=split,
-            data=str(data) if data else None,
-            corpus=str(corpus) if corpus else None,
-            rewrites=str(rewrites) if rewrites else None,
+            data=absolute(data),
+            corpus=absolute(corpus),
+            rewrites=absolute(rewrites),
             options=parse_options(options),
             limit=limit,
         )
-        for name in datasets
+        for name in dict.fromkeys(datasets)
     ]
     scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
     request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline)

@@ -23,13 +23,13 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    r"""Score finished run folders again: other metrics, another BERTScore model. Nothing is inferred.
+    """Score finished run folders again: other metrics, another BERTScore model. Nothing is inferred.
 
     To score a run that another tool made, run it: `convbench run FILE -d DATASET --out RUN_DIR`.
 
     \b
     convbench score runs/first --metrics bertscore --bertscore-model roberta-large
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.run import rescore
     from convbench.io.cache import cache_root
     from convbench.report.write import write_reports

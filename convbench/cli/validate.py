@@ -31,12 +31,12 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    r"""Check RUN: a run folder, a joint run (.jsonl) or a TREC run. Exit code 4 where it has errors.
+    """Check RUN: a run folder, a joint run (.jsonl) or a TREC run. Exit code 4 where it has errors.
 
     \b
     convbench validate runs/first
     convbench validate other-tool.trec -d topiocqa --data path/to/topiocqa
-    """
+    """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.datasets.loading import DatasetRequest, open_dataset
     from convbench.harness.validate import validate
     from convbench.io.cache import cache_root

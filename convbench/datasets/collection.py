@@ -27,7 +27,7 @@ def collection_identity(dataset: Dataset, collection: Collection, cache: Path) -
 def prepare_store(dataset: Dataset, collection: Collection, cache: Path) -> ArrowPassageStore:
     """Opens the passage store of a collection under ``cache``; builds it, or goes on building it, where it is not finished."""
     identity = collection_identity(dataset, collection, cache)
-    folder = cache / "stores" / f"{dataset.name}-{value_sha256(identity)[:32]}"
-    sources = dict(identity["files"])
+    digest = value_sha256(identity)
+    folder = cache / "stores" / f"{dataset.name}-{digest[:32]}"
     with progress_bar(f"{dataset.name}: passage store", None, unit="passage") as advance:
-        return build_store(collection.passages, folder, sources=sources, progress=advance)
+        return build_store(collection.passages, folder, sources={dataset.name: digest}, progress=advance)

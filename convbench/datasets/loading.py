@@ -74,6 +74,11 @@ class Dataset:
         """All turns in order."""
         return tuple(turn for conversation in self.conversations for turn in conversation.turns)
 
+    @property
+    def licence(self) -> str:
+        """The terms of the data: the dataset's, or convbench's own for a bundled set."""
+        return "Apache-2.0 (bundled set, written for convbench)" if self.split == MINI else self.card.licence
+
     def all_turns(self) -> TurnSet:
         """Every turn of the split."""
         return TurnSet.of(self.turns, "all")

@@ -98,8 +98,8 @@ def plan_all(request: RunRequest) -> list[dict[str, Any]]:
 
 def _planned(spec: RunSpec, path: Path, request: RunRequest) -> dict[str, Any]:
     folder = RunFolder(path)
-    folder.refuse_other(spec)
     plan = Plan(spec, folder, request.cache, offline=request.offline)
+    folder.refuse_other(spec, plan.inputs)
     return {
         "system": plan.system.name,
         "dataset": plan.dataset.name,

@@ -43,8 +43,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / ".lock").open("w")
-        except FileExistsError:
-            raise UsageError(f"{self.path}: is a file, expected a folder for the run") from None
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the run") from None
         except OSError as error:
             raise storage_error(error, self.path) or error from error
         with handle:
@@ -52,7 +52,14 @@ class RunFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(f"{self.path}: another process is running in this folder; wait for it or choose another --out") from None
+            self._remove_leftovers()
             yield
+
+    def _remove_leftovers(self) -> None:
+        """Removes what a killed process left half-written (reports apart: they are written after the lock is given up)."""
+        for path in (*self.path.glob(".*.tmp"), *self.stages.glob(".*.tmp")):
+            if not path.name.startswith(".report."):
+                path.unlink()
 
     def read_info(self) -> dict[str, Any]:
         """The content of ``run.json``.
@@ -76,14 +83,20 @@ class RunFolder:
         """The specification of the run that the folder holds."""
         return build_config(RunSpec, self.read_info()["spec"], str(self.info))
 
-    def refuse_other(self, spec: RunSpec) -> None:
-        """Raises ``UsageError``, naming what differs, where the folder holds another run."""
+    def refuse_other(self, spec: RunSpec, inputs: dict[str, Any]) -> None:
+        """Raises ``UsageError``, naming what differs, where the folder holds another run, or the same one on other files.
+
+        Args:
+            spec: What is asked for.
+            inputs: Identities of the files that would be read (``Plan.inputs``).
+        """
         if not self.info.exists():
             return
-        held = self.spec()
-        if held.digest == spec.digest:
+        held, read = self.spec(), self.read_info()["inputs"]
+        if held.digest == spec.digest and read == inputs:
             return
-        theirs, ours = _flat(held.model_dump()), _flat(spec.model_dump())
+        theirs = _flat(held.model_dump() if held.digest != spec.digest else read)
+        ours = _flat(spec.model_dump() if held.digest != spec.digest else inputs)
         differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
         shown = "; ".join(f"{key} is {theirs.get(key)!r}, asked for {ours.get(key)!r}" for key in differing[:3])
         raise UsageError(f"{self.path}: holds another run ({shown}); choose another --out, or remove the folder if it is not needed")

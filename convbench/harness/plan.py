@@ -12,11 +12,12 @@ from convbench.config import build_config
 from convbench.datasets.base import Collection
 from convbench.datasets.collection import collection_identity
 from convbench.datasets.loading import open_dataset
-from convbench.errors import MissingFileError
+from convbench.errors import MissingFileError, UsageError
 from convbench.harness.folder import RunFolder
 from convbench.harness.spec import RunSpec
 from convbench.harness.stage_output import StageOutput
 from convbench.io.digests import value_sha256
+from convbench.registry import did_you_mean
 from convbench.systems import SYSTEMS
 from convbench.systems.base import Settings, Stage, SystemConfig
 from convbench.types import Turn
@@ -62,6 +63,12 @@ class Plan:
             return None
 
     @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """What the run reads: identities of the conversations and of the collection, by content and never by place."""
+        passages = collection_identity(self.dataset, self.collection, self.cache) if self.collection else None
+        return {"dataset": self.dataset.identity(self.cache), "collection": passages}
+
+    @cached_property
     def stages(self) -> tuple[PlannedStage, ...]:
         """The stages in order, each under a key of everything its rows depend on.
 
@@ -72,8 +79,7 @@ class Plan:
         stages = self.system.stages()
         for stage in stages:
             stage.check(self.dataset.turns)
-        passages = collection_identity(self.dataset, self.collection, self.cache) if self.collection else None
-        inputs: list[Any] = [self.dataset.identity(self.cache), passages]
+        inputs: list[Any] = [self.inputs]
         planned = []
         for stage in stages:
             key = value_sha256([stage.name, stage.version, stage.describe(), stage.batch_size, inputs])
@@ -86,7 +92,11 @@ class Plan:
 
 def system_config(values: dict[str, Any], origin: str) -> SystemConfig:
     """The configuration of a system from the values of a ``system.yaml``; ``kind`` chooses the class."""
-    model: type[SystemConfig] = SYSTEMS.get(str(values.get("kind")))
+    kind = values.get("kind")
+    if kind not in SYSTEMS.names():
+        known = ", ".join(SYSTEMS.names())
+        raise UsageError(f"{origin}: kind: {kind!r} is no kind of system.{did_you_mean(str(kind), SYSTEMS.names())} Known: {known}")
+    model: type[SystemConfig] = SYSTEMS.get(kind)
     return build_config(model, values, origin)
 
 

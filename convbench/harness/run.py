@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import convbench
 from convbench.datasets.loading import MINI
-from convbench.errors import ConvbenchError, UsageError
+from convbench.errors import ConvbenchError, StorageError, UsageError
 from convbench.harness.execute import Execution, all_finished
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
@@ -47,8 +48,9 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
     folder = RunFolder(path)
     plan = Plan(spec, folder, cache, offline=offline)
     ready, unavailable = check_metrics(metrics)
+    _ = plan.stages  # a stage that cannot do some turn says so before the folder is made
     with folder.locked():
-        folder.refuse_other(spec)
+        folder.refuse_other(spec, plan.inputs)
         history = folder.read_info()["executions"] if folder.info.exists() else []
         execution = Execution(plan)
         started = _now()
@@ -58,8 +60,9 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
         try:
             records = execution.inference()
             scored = score_run(execution, records, ready)
-        except (ConvbenchError, KeyboardInterrupt) as error:
-            _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
+        except (ConvbenchError, OSError, KeyboardInterrupt) as error:
+            with suppress(StorageError):  # on a full disk the note fails too
+                _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
             raise
         results = _results(execution, [*scored, *map(not_computed, unavailable)], _missing(plan, records))
         write_results(folder.results, results)
@@ -71,7 +74,7 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
     """Scores a finished run folder again; nothing is inferred, and metrics already computed are kept.
 
     Raises:
-        UsageError: The run is not finished.
+        UsageError: The run is not finished, or the dataset's files are no longer those it was made from.
     """
     folder = RunFolder(path)
     spec = folder.spec()
@@ -80,6 +83,7 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
     plan = Plan(spec, folder, cache, offline=offline)
     ready, unavailable = check_metrics(metrics)
     with folder.locked():
+        folder.refuse_other(spec, plan.inputs)
         execution = Execution(plan)
         records = dict(read_run(folder.turns).records)
         results = _results(execution, [*score_run(execution, records, ready), *map(not_computed, unavailable)], _missing(plan, records))
@@ -99,6 +103,7 @@ def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:
             "status": executions[-1]["status"],
             "spec": plan.spec.model_dump(mode="json"),
             "spec_sha256": plan.spec.digest,
+            "inputs": plan.inputs,
             "stages": [{"name": planned.stage.name, "key": planned.key} for planned in plan.stages],
             "environment": environment(),
             "executions": executions,
@@ -138,7 +143,7 @@ def _results(execution: Execution, metrics: list[MetricResult], missing: Sequenc
             n_conversations=len(dataset.conversations),
             n_turns=len(dataset.turns),
             n_judged=len(dataset.retrieval_turns().ids),
-            licence=dataset.card.licence,
+            licence=dataset.licence,
         ),
         conditions=plan.system.conditions(),
         seed=plan.spec.seed,

@@ -1,4 +1,4 @@
-"""One stage's rows on disk: appended batch by batch, finished by an atomic rename and a manifest.
+"""One stage's rows on disk: appended batch by batch, finished by a manifest and an atomic rename.
 
 Batches are a fixed partition of the plan and are written in order, so an interrupted file is a prefix of the finished one: resuming cuts it
 back to the last whole batch and goes on. A run that was killed therefore ends with the same bytes as one that was not.
@@ -91,15 +91,15 @@ class StageOutput:
             raise storage_error(error, self._part) or error from error
 
     def finish(self) -> None:
-        """Gives the complete part its final name and writes the manifest."""
+        """Writes the manifest of the complete part and gives the part its final name."""
         try:
             self._part.touch()
-            sha256 = file_sha256(self._part)
+            manifest = {"stage": self.name, "key": self._key, "rows": self.total, "sha256": file_sha256(self._part)}
+            # The manifest goes first: a kill in between leaves the whole part, and nothing is computed again.
+            write_text(self._manifest, json.dumps(manifest, indent=2) + "\n")
             self._part.replace(self._file)
         except OSError as error:
             raise storage_error(error, self._file) or error from error
-        manifest = {"stage": self.name, "key": self._key, "rows": self.total, "sha256": sha256}
-        write_text(self._manifest, json.dumps(manifest, indent=2) + "\n")
 
     def _whole_batches(self) -> tuple[int, int]:
         """Number of whole batches in the part, and their length in bytes."""
@@ -109,8 +109,16 @@ class StageOutput:
         with self._part.open("rb") as handle:
             for batch in self._batches:
                 lines = [handle.readline() for _ in batch]
-                if not all(line.endswith(b"\n") for line in lines) or [json.loads(line)["turn_id"] for line in lines] != list(batch):
+                if [_turn_id(line) for line in lines] != list(batch):
                     break
                 count += 1
                 length += sum(len(line) for line in lines)
         return count, length
+
+
+def _turn_id(line: bytes) -> object:
+    """The turn of a whole row; None for a line that was cut, or that a crash of the machine left as something else."""
+    try:
+        return json.loads(line)["turn_id"] if line.endswith(b"\n") else None
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from convbench.errors import DataError, MissingFileError
+from convbench.errors import DataError, reading_error
 
 
 def open_text(path: Path) -> IO[str]:
@@ -18,12 +18,8 @@ def open_text(path: Path) -> IO[str]:
         if path.suffix == ".gz":
             return gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
         return path.open(encoding="utf-8-sig", newline="\n")
-    except FileNotFoundError:
-        raise MissingFileError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise MissingFileError(f"{path}: is a folder, expected a file") from None
-    except PermissionError:
-        raise MissingFileError(f"{path}: cannot be read: permission denied") from None
+    except OSError as error:
+        raise reading_error(error, path) or error from None
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -35,8 +31,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\r\n")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(path, f"broken gzip file ({error}): download it again", line=number + 1) from None
-        except UnicodeDecodeError as error:
-            raise DataError(path, f"not UTF-8 ({error.reason} at byte {error.start})", line=number + 1) from None
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
+
+
+def _not_utf8(path: Path) -> DataError:
+    """Finds the bad line in a second pass: text is decoded in blocks, so that the first one only knows of a line before it."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
+        for number, line in enumerate(handle, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return DataError(path, f"not UTF-8 ({error.reason} at byte {error.start + 1} of the line)", line=number)
+    return DataError(path, "not UTF-8, or changed while it was read")
 
 
 def read_json(path: Path) -> Any:

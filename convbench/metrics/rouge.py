@@ -65,7 +65,7 @@ class _Tokenizer:
     """rouge_score's default tokenizer, with recent texts and stems remembered (stemming is most of its time)."""
 
     def __init__(self, stemmer: bool) -> None:
-        from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
+        from nltk.stem.porter import PorterStemmer
         from rouge_score.tokenize import tokenize
 
         porter = _Stemmer(PorterStemmer()) if stemmer else None

@@ -60,10 +60,14 @@ def _environment(**escaping: Any) -> Environment:
 def _view(runs: Sequence[Results]) -> dict[str, Any]:
     if not runs:
         raise UsageError("a report needs at least one run")
+    tables = dataset_tables(runs)
+    rows = [row for table in tables for row in table.rows]
     return {
         "title": _title(runs),
-        "tables": dataset_tables(runs),
+        "tables": tables,
         "appendix": appendix_of(runs),
+        "any_best": any(cell.best for row in rows for cells in row.cells for cell in cells),
+        "any_reference": any(row.is_reference for row in rows),
         "absent": ABSENT,
         "not_computed": NOT_COMPUTED,
     }

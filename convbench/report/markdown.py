@@ -10,7 +10,7 @@ from convbench.report.tables import Cell, ColumnGroup, DatasetTable, Row
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-_BLOCK_START = re.compile(r"^(#|[-+=]|\d+(?=[.)]))")
+_BLOCK_START = re.compile(r"^(?:\d+(?=[.)](?:\s|$))|(?=[-+#]+(?:\s|$)))")
 
 
 class Markdown(str):
@@ -27,10 +27,7 @@ def escape(value: object) -> Markdown:
     if isinstance(value, Markdown):
         return value
     line = _SPECIAL.sub(r"\\\g<0>", " ".join(str(value).split()).translate(_ENTITIES))
-    number = _BLOCK_START.match(line)
-    if number is None:
-        return Markdown(line)
-    return Markdown(f"{line[: number.end()]}\\{line[number.end() :]}" if line[0].isdigit() else f"\\{line}")
+    return Markdown(_BLOCK_START.sub(r"\g<0>\\", line))
 
 
 def code(text: str) -> Markdown:

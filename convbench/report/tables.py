@@ -40,7 +40,7 @@ class Row:
 
     Attributes:
         system: Its name.
-        conditions: A phrase each.
+        conditions: A phrase each, without those that all compared systems share.
         role: ``ceiling``, ``floor``, or empty for a system that is compared.
         cells: For each group its cells.
     """
@@ -68,11 +68,12 @@ class ColumnGroup:
 
 @dataclass(frozen=True, slots=True)
 class DatasetTable:
-    """All runs on one dataset, split, collection and turn set."""
+    """All runs on one dataset, split, collection and turn set; ``shared`` are the conditions of every compared system."""
 
     name: str
     split: str
     facts: tuple[tuple[str, str], ...]
+    shared: tuple[str, ...]
     groups: tuple[ColumnGroup, ...]
     rows: tuple[Row, ...]
     splits: tuple[Split, ...]
@@ -95,14 +96,15 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
     numbers = {text: number for number, text in enumerate(remarks, start=1)}
     groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))
     best = {column: _best(column, runs) for column in columns}
-    seeds = {run.seed for run in runs}
+    shared = _shared(runs)
     dataset = runs[0].dataset
     return DatasetTable(
         name=dataset.name,
         split=dataset.split,
         facts=tuple(dataset_facts(dataset)),
+        shared=tuple(shared),
         groups=groups,
-        rows=tuple(_row(run, groups, best, numbers, with_seed=len(seeds) > 1) for run in ordered),
+        rows=tuple(_row(run, groups, best, numbers, shared) for run in ordered),
         splits=tuple(splits_of(columns)),
         warnings=tuple(notes.warnings(ordered)),
         footnotes=tuple(numbers),
@@ -117,8 +119,18 @@ def _group(name: str, columns: tuple[Column, ...], runs: Sequence[Results]) -> C
     return ColumnGroup(name, columns, tuple(notes.turn_sets(columns, runs)), tuple(notes.missing_turns(columns, runs)))
 
 
+def _conditions(run: Results) -> list[str]:
+    return [*conditions_in_words(run.conditions), f"seed {run.seed}"]
+
+
+def _shared(runs: Sequence[Results]) -> list[str]:
+    """The conditions that all compared systems have in common; said once, so that rows show what differs."""
+    compared = [_conditions(run) for run in runs if not _role(run)]
+    return [phrase for phrase in compared[0] if all(phrase in others for others in compared)] if len(compared) > 1 else []
+
+
 def _row(
-    run: Results, groups: Sequence[ColumnGroup], best: Mapping[Column, str | None], numbers: Mapping[str, int], *, with_seed: bool
+    run: Results, groups: Sequence[ColumnGroup], best: Mapping[Column, str | None], numbers: Mapping[str, int], shared: Sequence[str]
 ) -> Row:
     role = _role(run)
 
@@ -128,8 +140,8 @@ def _row(
         interval = (_per_cent(result.ci[0]), _per_cent(result.ci[1])) if result and result.ci else None
         return Cell(text, interval, not role and text == best[column], tuple(numbers[remark] for remark in notes.remarks(result)))
 
-    conditions = [*conditions_in_words(run.conditions), *([f"seed {run.seed}"] if with_seed else [])]
-    return Row(str(run.system["name"]), tuple(conditions), role, tuple(tuple(map(cell, group.columns)) for group in groups))
+    conditions = tuple(phrase for phrase in _conditions(run) if role or phrase not in shared)
+    return Row(str(run.system["name"]), conditions, role, tuple(tuple(map(cell, group.columns)) for group in groups))
 
 
 def _best(column: Column, runs: Sequence[Results]) -> str | None:

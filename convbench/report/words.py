@@ -27,6 +27,7 @@ TIERS = {
     "mini": "bundled mini set, for trying things out",
     "corpus": "corpus file as given",
     "gold-union": "union of the gold passages: no corpus file, so an easier task than the real one",
+    "unchecked": "not at hand, so passage ids are unchecked",
 }
 
 
@@ -64,12 +65,14 @@ def dataset_facts(dataset: DatasetResult) -> list[tuple[str, str]]:
     """(label, text) of what a dataset table was measured on."""
     options = ", ".join(f"{name} = {value}" for name, value in sorted(dataset.options.items()))
     turns = f"{counted(dataset.n_turns, 'turn')} in {counted(dataset.n_conversations, 'conversation')}, {dataset.n_judged:,} judged"
+    passages = [counted(dataset.passages, "passage")] if dataset.passages is not None else []
+    collection = [f"collection {dataset.collection_sha256[:12]}"] if dataset.collection_sha256 else []
     return [
-        ("Collection", f"{counted(dataset.passages, 'passage')}; {TIERS[dataset.tier]}"),
+        ("Collection", "; ".join([*passages, TIERS[dataset.tier]])),
         ("Turns", turns),
         ("Options", options or "none"),
         ("Licence", dataset.licence),
-        ("Identity", f"collection {dataset.collection_sha256[:12]}, turns {dataset.turnset_sha256[:12]}"),
+        ("Identity", ", ".join([*collection, f"turns {dataset.turnset_sha256[:12]}"])),
     ]
 
 
@@ -81,7 +84,7 @@ def counted(number: int, noun: str) -> str:
 def in_words(value: Any) -> str:
     """Any JSON value on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {in_words(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {in_words(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(in_words(item) for item in value)
     if isinstance(value, bool):

@@ -16,7 +16,8 @@ from convbench.errors import RunFileError
 from convbench.types import Ranking
 
 TIE_RULE = "id-desc"
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = 3e38
+"""A little below the largest 32-bit float, so that lowering tied scores never reaches infinity."""
 
 
 def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | None = None) -> Ranking:

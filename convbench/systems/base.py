@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from pydantic import Field
+
 from convbench.config import Config
 from convbench.datasets.base import DatasetCard
 from convbench.datasets.store import PassageStore
@@ -113,12 +115,12 @@ class SystemConfig(Config):
 
     Attributes:
         kind: The kind of system; chooses the configuration class.
-        name: The system's name in runs and reports.
+        name: The system's name in runs, reports and folders.
         description: One sentence for people.
     """
 
     kind: str
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     description: str = ""
 
     overrides: ClassVar[frozenset[str]] = frozenset()

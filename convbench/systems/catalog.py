@@ -9,7 +9,7 @@ import convbench
 from convbench.config import read_yaml
 from convbench.errors import DataError, UsageError
 from convbench.registry import did_you_mean
-from convbench.systems.replay import RUN_SUFFIXES
+from convbench.systems.replay import RUN_SUFFIXES, replay_name
 
 
 def shipped(folder: str) -> Path:
@@ -34,13 +34,13 @@ def system_values(system: str) -> dict[str, Any]:
         UsageError: It is none of these (with a suggestion).
     """
     path = Path(system)
+    names = baseline_names()
+    if system in names:  # first, so that a run folder of that name does not get in the way
+        return _yaml_values(shipped("baselines") / system / "system.yaml")
     if path.suffix in (".yaml", ".yml"):
         return _yaml_values(path)
     if (path.is_dir() and (path / "turns.jsonl").exists()) or system.endswith(RUN_SUFFIXES):
-        return {"kind": "replay", "name": path.name.split(".")[0], "run": str(path)}
-    if system in baseline_names():
-        return _yaml_values(shipped("baselines") / system / "system.yaml")
-    names = baseline_names()
+        return {"kind": "replay", "name": replay_name(path), "run": str(path.resolve())}
     raise UsageError(
         f"unknown system {system!r}.{did_you_mean(system, names)} Known: {', '.join(names)}; or a system.yaml, or a finished run"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,13 @@ from convbench.types import Turn, TurnRecord
 
 RUN_SUFFIXES = (".jsonl", ".jsonl.gz", ".trec", ".trec.gz", ".run", ".run.gz")
 """File names that the command line takes for finished runs."""
+
+
+def replay_name(path: Path) -> str:
+    """The system's name for a run: its file's without the suffix, as far as a name may hold it."""
+    name = path.resolve().name
+    suffix = max((suffix for suffix in RUN_SUFFIXES if name.endswith(suffix)), key=len, default="")
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name.removesuffix(suffix)).lstrip("._+-") or "run"
 
 
 def read_records(path: Path) -> dict[str, TurnRecord]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from convbench.backends.encoder import HFEncoder
-from convbench.config import Config
+from convbench.config import Config, build_config
 from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator
 from convbench.retrieval.base import Retriever
 from convbench.retrieval.bm25 import BM25Config, BM25Retriever
@@ -54,7 +54,7 @@ class TwoStageConfig(SystemConfig):
             values["history"]["view"] = check_history_view(history)
         if evidence is not None:
             values["evidence"] = evidence
-        return TwoStageConfig.model_validate(values)
+        return build_config(TwoStageConfig, values, self.name)
 
     def build(self, settings: Settings) -> TwoStage:
         """The system; the dataset's usual BM25 parameters fill those left out."""
