@@ -79,6 +79,8 @@ _STORAGE_ERRNOS = {
     errno.EROFS: "the file system is read-only: choose another place",
     errno.EACCES: "permission denied: choose a place you may write to",
     errno.EPERM: "operation not permitted: choose a place you may write to",
+    errno.EEXIST: "a file stands where a folder is needed: choose another place",
+    errno.ENOTDIR: "a file stands where a folder is needed: choose another place",
 }
 
 
@@ -89,7 +91,7 @@ def reading_error(error: OSError, path: str | Path) -> MissingFileError | None:
 
 
 def storage_error(error: OSError, path: str | Path | None = None) -> StorageError | None:
-    """The ``StorageError`` for an ``OSError`` that is about space or permission, else None."""
+    """The ``StorageError`` for an ``OSError`` that is about space, permission or place, else None."""
     advice = _STORAGE_ERRNOS.get(error.errno or 0)
     if advice is None:
         return None

@@ -43,6 +43,7 @@ def test_data_errors_name_the_place(line: int | None, where: str | None, expecte
         (errno.EROFS, "read-only: choose another place"),
         (errno.EACCES, "permission denied"),
         (errno.EPERM, "not permitted"),
+        (errno.ENOTDIR, "a file stands where a folder is needed"),
     ],
 )
 def test_storage_errors_say_what_to_do(number: int, advice: str) -> None:

@@ -16,7 +16,7 @@ from convbench.analysis.bootstrap import RESAMPLES, clustered_interval
 from convbench.config import Config, build_config
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
-from convbench.metrics.base import MISSING
+from convbench.metrics.base import MISSING, Side
 from convbench.types import Score, conversation_of
 
 
@@ -24,6 +24,7 @@ class MetricResult(Config):
     """One measure over its turn set; ``value`` is null where ``reason`` says why it was not computed."""
 
     name: str
+    side: Side = Field(description="what is scored: rankings or responses")
     signature: str
     value: float | None
     ci: tuple[float, float] | None = Field(default=None, description="95 % interval, conversations resampled")
@@ -70,7 +71,7 @@ class Results(Config):
     warnings: list[str]
 
 
-def aggregate(name: str, signature: str, scores: Sequence[Score], *, rule: str, higher_is_better: bool) -> MetricResult:
+def aggregate(name: str, signature: str, scores: Sequence[Score], *, side: Side, rule: str, higher_is_better: bool) -> MetricResult:
     """The mean of a measure over its turn set, turn-weighted; turns whose score is None are left out and said so."""
     valued = [score for score in scores if score.value is not None]
     values = [score.value for score in valued if score.value is not None]
@@ -79,6 +80,7 @@ def aggregate(name: str, signature: str, scores: Sequence[Score], *, rule: str, 
     reason = f"{left_out} turns without a value: {next(s.reason for s in scores if s.value is None)}" if left_out else None
     return MetricResult(
         name=name,
+        side=side,
         signature=signature,
         value=sum(values) / len(values) if values else None,
         ci=clustered_interval(values, clusters) if values else None,

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Unavailable:
     """A metric that cannot be computed here, and why."""
 
-    metric: str
+    metric: Metric
     reason: str
 
 
@@ -41,7 +41,7 @@ def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavail
             ready.append(metric)
         except ResourceError as error:
             log.warning("%s will not be computed: %s", metric.name, error)
-            unavailable.append(Unavailable(metric.name, str(error)))
+            unavailable.append(Unavailable(metric, str(error)))
     return ready, unavailable
 
 
@@ -59,16 +59,29 @@ def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
             for measure in metric.measures():
                 own = [score for score in scores if score.measure == measure.name]
                 signature = full_signature(measure, metric, turn_set, collection)
-                results.append(aggregate(measure.name, signature, own, rule=turn_set.rule, higher_is_better=measure.higher_is_better))
+                results.append(
+                    aggregate(
+                        measure.name, signature, own, side=metric.needs, rule=turn_set.rule, higher_is_better=measure.higher_is_better
+                    )
+                )
             for score in scores:
                 handle.write(dump_line(_score_json(score)))
     return results
 
 
 def not_computed(unavailable: Unavailable) -> MetricResult:
-    """The result of a metric that could not be computed."""
+    """The result of a metric that could not be computed, under the family's name."""
+    metric = unavailable.metric
     return MetricResult(
-        name=unavailable.metric, signature="", value=None, n_turns=0, n_conversations=0, n_missing=0, turn_set="", reason=unavailable.reason
+        name=metric.name,
+        side=metric.needs,
+        signature="",
+        value=None,
+        n_turns=0,
+        n_conversations=0,
+        n_missing=0,
+        turn_set="",
+        reason=unavailable.reason,
     )
 
 

@@ -53,7 +53,7 @@ class StageOutput:
             if manifest["sha256"] == file_sha256(self._file):
                 return True
             log.warning("%s was changed after it was written: it is made again", self._file)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             pass  # no manifest, or none of ours: the stage is not finished
         return False
 

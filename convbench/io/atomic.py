@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +31,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(error, path) or error from error
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        with suppress(OSError):  # not even looking may be allowed; the error that counts is the one above
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

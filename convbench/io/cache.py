@@ -27,7 +27,7 @@ def remembered_sha256(path: Path, cache: Path) -> str:
         known = json.loads(memo.read_text(encoding="utf-8"))
         if known["state"] == state:
             return str(known["sha256"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # no memo, or one that another version wrote: computed anew below
     digest = file_sha256(path)
     write_text(memo, json.dumps({"state": state, "sha256": digest}) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ def _passages(record: Record) -> tuple[tuple[str, float], ...]:
         if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
             raise record.error(f"passages[{index}]: expected [id, score], found {item!r:.80}")
         passage_id, score = item
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise record.error(f"turn {record.values.get('turn_id')!r}: passage {passage_id!r}: score {score!r} is not a finite number")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= sys.float_info.max:
+            turn_id = record.values.get("turn_id")
+            raise record.error(f"turn {turn_id!r}: passage {passage_id!r}: score {score!r:.40} is not a finite number")
         if passage_id in pairs:
             raise record.error(f"turn {record.values.get('turn_id')!r}: passage {passage_id!r} appears twice")
         pairs[passage_id] = float(score)
@@ -78,10 +79,10 @@ def read_run(path: Path) -> Run:
     Raises:
         DataError: Not JSON lines, another schema, a turn twice, a NaN score, a passage twice.
     """
-    header: dict[str, Any] = {}
+    header: dict[str, Any] | None = None
     records: dict[str, TurnRecord] = {}
     for line, value in read_jsonl(path):
-        if "schema" in value and not records and not header:
+        if "schema" in value and not records and header is None:
             if value["schema"] != SCHEMA:
                 raise DataError(path, f"schema {value['schema']!r} is not known; expected {SCHEMA!r}", line=line)
             header = {key: item for key, item in value.items() if key != "schema"}
@@ -90,4 +91,4 @@ def read_run(path: Path) -> Run:
         if record.turn_id in records:
             raise DataError(path, f"turn {record.turn_id!r} appears twice", line=line)
         records[record.turn_id] = record
-    return Run(header, records)
+    return Run(header or {}, records)

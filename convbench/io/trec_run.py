@@ -7,6 +7,7 @@ Scores are written with ``repr`` so that no digits, and so no order, are lost.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from convbench.io.jsonl import read_lines
 from convbench.types import Ranking
 
 _BLANK = "\N{OPEN BOX}"
+# ASCII blanks only: str.split would also cut at a no-break space, which passage ids may hold.
+_COLUMN_ENDS = re.compile(r"[ \t]+")
 
 
 def escape_id(passage_id: str) -> str:
@@ -45,8 +48,8 @@ def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     run: dict[str, list[tuple[str, float]]] = {}
     seen: dict[str, set[str]] = {}
     for number, line in read_lines(path):
-        columns = line.split()
-        if not columns:
+        columns = _COLUMN_ENDS.split(line.strip(" \t"))
+        if columns == [""]:
             continue
         if len(columns) != 6:
             raise DataError(path, f"expected 6 columns 'turn_id Q0 passage_id rank score tag', found {len(columns)}", line=number)

@@ -19,18 +19,15 @@ class Column:
         name: The measure.
         signature: Its full signature; empty for a measure that no run could compute.
         label: The name, numbered where the measure has several columns.
+        group: ``RETRIEVAL`` or ``RESPONSE``.
         higher_is_better: The direction.
     """
 
     name: str
     signature: str
     label: str
+    group: str
     higher_is_better: bool
-
-    @property
-    def group(self) -> str:
-        """Only a ranking's signature names the collection that was searched."""
-        return RETRIEVAL if any(part.startswith("collection:") for part in self.signature.split("|")) else RESPONSE
 
     def result_of(self, run: Results) -> MetricResult | None:
         """The run's result for this column; one that was not computed stands for every measure of its family (``bertscore``)."""
@@ -57,7 +54,13 @@ def columns_of(runs: Sequence[Results]) -> list[Column]:
         if result.signature or not any(_stands_for(result, name) for name in scored):
             variants.setdefault(result.name, []).append(result)
     columns = [
-        Column(result.name, result.signature, name if len(several) == 1 else f"{name} #{number}", result.higher_is_better)
+        Column(
+            name=name,
+            signature=result.signature,
+            label=name if len(several) == 1 else f"{name} #{number}",
+            group=RETRIEVAL if result.side == "ranking" else RESPONSE,
+            higher_is_better=result.higher_is_better,
+        )
         for name, several in variants.items()
         for number, result in enumerate(several, start=1)
     ]

@@ -26,6 +26,7 @@ def metric(
     place = "|collection:aaaa" if side == "ranking" else ""
     given = {
         "name": name,
+        "side": side,
         "signature": f"{name}|{parts}|turns:bbbb{place}",
         "value": value,
         "ci": None if value is None else (value - 0.05, value + 0.05),
@@ -38,7 +39,7 @@ def metric(
 
 
 def not_computed(name: str, reason: str) -> MetricResult:
-    return metric(name, None, signature="", n_turns=0, n_conversations=0, turn_set="", reason=reason)
+    return metric(name, None, "response", signature="", n_turns=0, n_conversations=0, turn_set="", reason=reason)
 
 
 def run(name: str = "alpha", *metrics: MetricResult, kind: str = "two-stage", **changes: Any) -> Results:

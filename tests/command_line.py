@@ -1,0 +1,101 @@
+"""Running ``convbench`` from tests: in this process, in one of its own, or in a fork that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from convbench.cli.main import main
+
+MINI = Path(__file__).parents[1] / "convbench" / "datasets" / "mini"
+
+_FORKS = multiprocessing.get_context("forkserver")
+# What a run imports lazily is imported once, before the forks: it is most of the time of a small run.
+_FORKS.set_forkserver_preload(
+    ["convbench.harness.run", "convbench.report.write", "bm25s", "bert_score", "faiss", "transformers.models.bert.modeling_bert"]
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The one line that an error must be."""
+        assert self.code != 0, f"expected an error, got: {self.out}"
+        assert self.err.startswith("error: "), self.err
+        assert self.err.endswith("\n"), self.err
+        assert self.err.count("\n") == 1, self.err
+        return self.err.removeprefix("error: ").rstrip("\n")
+
+
+def convbench(*arguments: object) -> Finished:
+    """Runs a command in this process, logging included."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with _as_command(arguments), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Finished(code, out.getvalue(), err.getvalue())
+
+
+def succeed(*arguments: object) -> Finished:
+    """Runs a command in this process that must end well."""
+    finished = convbench(*arguments)
+    assert finished.code == 0, finished.err
+    return finished
+
+
+@contextlib.contextmanager
+def _as_command(arguments: tuple[object, ...]) -> Iterator[None]:
+    with patch.object(sys, "argv", ["convbench", *map(str, arguments)]), patch.object(logging.getLogger(), "handlers", []):
+        yield
+
+
+def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
+    """Starts a command in a process of its own, from a fresh interpreter."""
+    command = [sys.executable, "-c", "from convbench.cli.main import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+
+
+def completed(process: subprocess.Popen[str]) -> Finished:
+    """Waits for a started command."""
+    out, err = process.communicate(timeout=120)
+    return Finished(process.returncode, out, err)
+
+
+def fork(log: Path, *arguments: object) -> multiprocessing.process.BaseProcess:
+    """Starts a command in a forked process that has everything imported; what it prints goes to ``log``."""
+    process = _FORKS.Process(target=_forked, args=(str(log), [*map(str, arguments)]), daemon=True)
+    process.start()
+    return process
+
+
+def _forked(log: str, arguments: list[str]) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    with _as_command(tuple(arguments)):
+        main()

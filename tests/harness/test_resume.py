@@ -1,0 +1,315 @@
+"""Runs that are killed end, run again, with the bytes of a run that was not, and nothing finished is computed twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import pytest
+from command_line import MINI, completed, convbench, fork, start, succeed
+
+from convbench.io.digests import file_sha256
+
+FILES = ("turns.jsonl", "retrieval.trec", "scores.jsonl", "results.json", "report.md", "report.html")
+METRICS = ("--metrics", "retrieval,rouge,token-f1,bertscore")
+COPIES = 6
+
+Moment = Callable[[Path, Path], bool]
+"""Whether to kill now, given the run folder and the cache."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A ``convbench run`` without its places, and what it gives when nothing disturbs it."""
+
+    arguments: tuple[object, ...]
+    base: Path
+
+    @property
+    def warm(self) -> Path:
+        """A cache that has everything."""
+        return self.base / "cache"
+
+    @cached_property
+    def undisturbed(self) -> tuple[dict[str, bytes], float]:
+        """The files of the undisturbed run, and how long it took with an empty cache."""
+        started = time.monotonic()
+        self.finish(self.base / "run", self.warm)
+        return content(self.base / "run"), time.monotonic() - started
+
+    def begin(self, folder: Path, cache: Path):
+        return fork(self.base / f"{folder.name}.log", *self.arguments, "--out", folder, "--cache", cache, "--offline")
+
+    def finish(self, folder: Path, cache: Path) -> None:
+        process = self.begin(folder, cache)
+        process.join(timeout=120)
+        assert process.exitcode == 0, (self.base / f"{folder.name}.log").read_text(encoding="utf-8")
+
+    def kill(self, folder: Path, cache: Path, moment: Moment) -> bool:
+        """Starts it and kills it at a moment; False where it was done before."""
+        process = self.begin(folder, cache)
+        while process.is_alive() and not moment(folder, cache):
+            time.sleep(0.0002)
+        process.kill()
+        process.join()
+        return process.exitcode == -signal.SIGKILL
+
+    def check_killed(self, folder: Path, cache: Path, moment: Moment) -> bool:
+        """Kills it at a moment, runs it to the end, compares."""
+        whole, _ = self.undisturbed
+        killed = self.kill(folder, cache, moment)
+        kept = finished_stages(folder)
+        self.finish(folder, cache)
+        assert content(folder) == whole
+        after = finished_stages(folder)
+        assert {name: after[name] for name in kept} == kept, "a finished stage was made again"
+        assert leftovers(folder) == []
+        return killed
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    rows = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("stages/*.jsonl"))]
+    return {name: (folder / name).read_bytes() for name in (*FILES, *rows)}
+
+
+def finished_stages(folder: Path) -> dict[str, tuple[int, int]]:
+    """Stage -> inode and modification time of its finished rows."""
+    found = {}
+    for path in folder.glob("stages/*.manifest.json"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        rows = path.with_name(f"{manifest['stage']}.jsonl")
+        if rows.exists() and file_sha256(rows) == manifest["sha256"]:
+            found[manifest["stage"]] = (rows.stat().st_ino, rows.stat().st_mtime_ns)
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))]
+
+
+def after(seconds: float) -> Moment:
+    end = time.monotonic() + seconds
+    return lambda folder, cache: time.monotonic() >= end
+
+
+def appears(name: str, least: int, folder: Path, cache: Path) -> bool:
+    """Whether a file of the run has so many bytes."""
+    return any(path.stat().st_size >= least for path in folder.glob(name))
+
+
+def built(name: str, folder: Path, cache: Path) -> bool:
+    """Whether there is such a file or folder in the cache."""
+    return any(cache.glob(name))
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Command]:
+    """The commands that are killed, by the name of their system."""
+    systems = {"bm25-rewrite": (), "minilm-history": ("--limit", "4")}
+    made = {
+        name: Command(("run", name, "-d", "topiocqa", *more, *METRICS), tmp_path_factory.mktemp(name)) for name, more in systems.items()
+    }
+    made["bm25-history"] = Command(
+        (
+            "run",
+            "bm25-history",
+            "-d",
+            "topiocqa",
+            "--data",
+            repeated(tmp_path_factory.mktemp("data")),
+            "--split",
+            "mini",
+            *METRICS[:1],
+            "rouge",
+        ),
+        tmp_path_factory.mktemp("repeated"),
+    )
+    return made
+
+
+def repeated(folder: Path) -> Path:
+    """The mini set several times over under new numbers, so that stages have many batches."""
+    lines = (MINI / "topiocqa" / "topiocqa_mini.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    last = max(record["Conversation_no"] for record in records)
+    with (folder / "topiocqa_mini.jsonl").open("w", encoding="utf-8") as handle:
+        for copy, record in itertools.product(range(COPIES), records):
+            handle.write(json.dumps({**record, "Conversation_no": record["Conversation_no"] + copy * last}) + "\n")
+    return folder
+
+
+SPREAD = [0.15, 0.35, 0.5, 0.65, 0.8, 0.95]
+
+
+@pytest.mark.parametrize("part", SPREAD)
+@pytest.mark.parametrize("system", ["bm25-rewrite", "minilm-history"])
+def test_killed_at_any_time(commands, system, part, tmp_path):
+    """With an empty cache, so that the passage store, the index and the encoding are hit too."""
+    command = commands[system]
+    _, seconds = command.undisturbed
+    command.check_killed(tmp_path / "run", tmp_path / "cache", after(part * seconds))
+
+
+@pytest.mark.parametrize("stage", ["view", "rewrite", "search", "generate", "score-retrieval", "score-rouge", "score-token-f1"])
+def test_killed_when_a_stage_is_finished(commands, stage, tmp_path):
+    command = commands["bm25-rewrite"]
+    assert command.check_killed(tmp_path / "run", command.warm, partial(appears, f"stages/{stage}.jsonl", 1))
+
+
+@pytest.mark.parametrize("name", ["run.json", "turns.jsonl", "retrieval.trec", ".scores.jsonl.*.tmp"])
+def test_killed_when_a_file_is_written(commands, name, tmp_path):
+    command = commands["bm25-rewrite"]
+    assert command.check_killed(tmp_path / "run", command.warm, partial(appears, name, 0))
+
+
+@pytest.mark.parametrize("name", ["stores/*", "stores/*/passages-*/*", "stores/*/manifest.json", "bm25", "bm25/.*.tmp", "bm25/[!.]*"])
+def test_killed_while_the_index_is_built(commands, name, tmp_path):
+    command = commands["bm25-rewrite"]
+    assert command.check_killed(tmp_path / "run", tmp_path / "cache", partial(built, name))
+
+
+@pytest.mark.parametrize("name", ["dense", "dense/*/*"])
+def test_killed_while_passages_are_encoded(commands, name, tmp_path):
+    command = commands["minilm-history"]
+    assert command.check_killed(tmp_path / "run", tmp_path / "cache", partial(built, name))
+
+
+def part_sizes(command: Command, stage: str, batch: int) -> list[int]:
+    """How many bytes the part of a stage has after each of its batches but the last."""
+    lines = command.undisturbed[0][f"stages/{stage}.jsonl"].splitlines(keepends=True)
+    return list(itertools.accumulate(len(b"".join(lines[at : at + batch])) for at in range(0, len(lines), batch)))[:-1]
+
+
+def test_killed_when_a_part_has_so_many_bytes(commands, tmp_path):
+    command = commands["bm25-history"]
+    sizes = part_sizes(command, "generate", 32)
+    assert len(sizes) == (56 * COPIES - 1) // 32
+    for number in (0, len(sizes) // 2, len(sizes) - 1):
+        folder = tmp_path / f"run-{number}"
+        assert command.kill(folder, command.warm, partial(appears, "stages/generate.*.part", sizes[number]))
+        (part,) = folder.glob("stages/generate.*.part")
+        assert part.stat().st_size >= sizes[number]
+        before = part.stat().st_ino
+        command.finish(folder, command.warm)
+        assert content(folder) == command.undisturbed[0]
+        assert (folder / "stages" / "generate.jsonl").stat().st_ino == before, "the part was not gone on with"
+
+
+def test_killed_again_and_again(commands, tmp_path):
+    """Every execution gets a little further than the one before, or not even that."""
+    command = commands["bm25-history"]
+    whole, _ = command.undisturbed
+    sizes = part_sizes(command, "generate", 32)
+    for size in sizes[::3]:
+        assert command.kill(tmp_path / "run", command.warm, partial(appears, "stages/generate.*.part", size))
+    command.finish(tmp_path / "run", command.warm)
+    assert content(tmp_path / "run") == whole
+    executions = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["executions"]
+    assert [execution["status"] for execution in executions] == ["running"] * len(sizes[::3]) + ["finished"]
+    assert leftovers(tmp_path / "run") == []
+
+
+def test_killed_in_a_process_from_a_fresh_interpreter(commands, tmp_path):
+    """The other kills hit forks, which share their imports; this one is a command as the shell starts it."""
+    command = commands["bm25-rewrite"]
+    places = ("--out", tmp_path / "run", "--cache", tmp_path / "cache", "--offline")
+    process = start(*command.arguments, *places)
+    while process.poll() is None and not appears("stages/search.jsonl", 1, tmp_path / "run", tmp_path / "cache"):
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    kept = finished_stages(tmp_path / "run")
+    assert "search" in kept
+    finished = completed(start(*command.arguments, *places))
+    assert finished.code == 0, finished.err
+    assert content(tmp_path / "run") == command.undisturbed[0]
+    after_all = finished_stages(tmp_path / "run")
+    assert {name: after_all[name] for name in kept} == kept
+
+
+@pytest.mark.parametrize("system", ["bm25-rewrite", "minilm-history"])
+def test_the_same_command_again_computes_nothing(commands, system, tmp_path, monkeypatch):
+    command = commands[system]
+    whole, _ = command.undisturbed
+    folder = command.base / "run"
+    before = finished_stages(folder)
+    assert len(before) == 8
+    for place in ("backends.encoder.HFEncoder", "metrics.bert_model.BertModel"):
+        monkeypatch.setattr(f"convbench.{place}._model", property(lambda self: pytest.fail("a model was loaded")))
+    monkeypatch.setattr("convbench.retrieval.bm25.BM25Retriever.index", lambda *_: pytest.fail("an index was opened"))
+    finished = succeed(*command.arguments, "--out", folder, "--cache", command.warm, "--offline")
+    assert "every stage is finished, nothing to infer" in finished.err
+    assert finished_stages(folder) == before
+    assert content(folder) == whole
+    last = json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"][-1]
+    assert (last["status"], last["seconds"]) == ("finished", {})
+
+
+def test_a_stage_changed_by_hand_is_made_again_with_all_that_follows_from_it(commands, tmp_path):
+    command = commands["bm25-rewrite"]
+    whole, _ = command.undisturbed
+    places = ("--out", tmp_path / "run", "--cache", command.warm, "--metrics", "retrieval")
+    arguments = command.arguments[: command.arguments.index("--metrics")]
+    succeed(*arguments, *places)
+    rows = tmp_path / "run" / "stages" / "generate.jsonl"
+    rows.write_bytes(rows.read_bytes()[:-2])
+    finished = succeed(*arguments, *places)
+    assert f"{rows} was changed after it was written: it is made again" in finished.err
+    assert rows.read_bytes() == whole["stages/generate.jsonl"]
+    assert (tmp_path / "run" / "turns.jsonl").read_bytes() == whole["turns.jsonl"]
+
+
+def test_a_part_of_another_length_does_not_matter_to_a_run_in_progress_elsewhere(commands, tmp_path):
+    """A second process is refused while the first one works, and the first one does not notice."""
+    command = commands["bm25-history"]
+    process = command.begin(tmp_path / "run", command.warm)
+    while process.is_alive() and not appears("stages/generate.*.part", 1, tmp_path / "run", command.warm):
+        time.sleep(0.001)
+    refused = convbench(*command.arguments, "--out", tmp_path / "run", "--cache", command.warm)
+    assert process.is_alive()
+    process.join(timeout=60)
+    assert refused.error == f"{tmp_path / 'run'}: another process is running in this folder; wait for it or choose another --out"
+    assert refused.code == 2
+    assert content(tmp_path / "run") == command.undisturbed[0]
+
+
+def moments(seed: int, count: int) -> Iterator[float]:
+    chance = random.Random(seed)
+    return (chance.random() * 1.05 for _ in range(count))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["bm25-rewrite", "minilm-history"])
+def test_killed_at_many_times(commands, system, tmp_path):
+    command = commands[system]
+    _, seconds = command.undisturbed
+    killed = 0
+    for number, part in enumerate(moments(7, 60)):
+        killed += command.check_killed(tmp_path / f"run-{number}", tmp_path / f"cache-{number}", after(part * seconds))
+    assert killed > 30
+
+
+@pytest.mark.slow
+def test_killed_at_every_batch(commands, tmp_path):
+    command = commands["bm25-history"]
+    for stage, batch in (("search", 64), ("generate", 32)):
+        for number, size in enumerate(part_sizes(command, stage, batch)):
+            moment = partial(appears, f"stages/{stage}.*.part", size)
+            command.check_killed(tmp_path / f"{stage}-{number}", command.warm, moment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["qrecc", "orquac", "inscit", "faithdial"])
+def test_killed_on_every_dataset(dataset, tmp_path):
+    command = Command(("run", "bm25-history", "-d", dataset, "--metrics", "retrieval,rouge,token-f1"), tmp_path)
+    _, seconds = command.undisturbed
+    for number, part in enumerate(moments(3, 12)):
+        command.check_killed(tmp_path / f"killed-{number}", tmp_path / f"cache-{number}", after(part * seconds))
