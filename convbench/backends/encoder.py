@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from convbench.backends.base import Vectors
 from convbench.backends.locate import LocatedModel, locate_model
@@ -20,14 +21,14 @@ class EncoderProfile(Config):
     revision: str | None = None
     pooling: Literal["mean", "cls", "last"] = "mean"
     normalize: bool = True
-    max_length: int = 256
+    max_length: int = Field(default=256, ge=1)
     query_prefix: str = ""
     passage_prefix: str = ""
-    batch_size: int = 32
+    batch_size: int = Field(default=32, ge=1)
 
 
 class HFEncoder:
-    """Encodes with transformers, in fp32 unless the checkpoint says otherwise; nothing is loaded before the first text.
+    """Encodes with transformers, in fp32 whatever the checkpoint is stored in; nothing is loaded before the first text.
 
     Args:
         profile: The checkpoint and how to use it.
@@ -74,7 +75,8 @@ class HFEncoder:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(str(self.located.path), trust_remote_code=False)
+        # Models that count positions from the left would see every shorter text of a batch shifted by padding on that side.
+        return AutoTokenizer.from_pretrained(str(self.located.path), trust_remote_code=False, padding_side="right")
 
     @property
     def dim(self) -> int:

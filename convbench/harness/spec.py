@@ -43,10 +43,8 @@ class RunSpec(Config):
 
     @property
     def digest(self) -> str:
-        """Identifies the run: where files lie does not matter, whether they were given does (without ``data`` it is the mini set)."""
-        dataset = self.dataset.model_dump()
-        for name in ("data", "corpus", "rewrites"):
-            dataset[name] = dataset[name] is not None
+        """Identifies the run: places of files do not matter, what they are for does."""
+        dataset = self.dataset.model_dump(exclude={"data", "corpus", "rewrites"})
         return value_sha256({"system": self.system, "dataset": dataset, "seed": self.seed})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from convbench.datasets.loading import Dataset, open_dataset
 from convbench.errors import ConvbenchError, MissingFileError
 from convbench.harness.folder import RunFolder
 from convbench.io.digests import file_sha256
+from convbench.io.jsonl import read_json
 from convbench.io.runfile import read_run
 from convbench.io.trec_run import read_trec_run
 from convbench.retrieval.canonical import is_canonical
@@ -42,7 +42,8 @@ def validate(path: Path, dataset: Dataset | None, cache: Path) -> list[Problem]:
         if path.is_dir():
             folder = RunFolder(path)
             own = dataset or open_dataset(folder.spec().dataset.request())
-            return [*_folder_problems(folder), *_dataset_problems(read_records(path), own, cache)]
+            problems = list(_folder_problems(folder))
+            return [*problems, *_dataset_problems(read_records(path), own, cache)] if folder.turns.exists() else problems
         records = read_records(path)
     except ConvbenchError as error:
         return [Problem("error", str(error))]
@@ -96,9 +97,9 @@ def _folder_problems(folder: RunFolder) -> Iterator[Problem]:
     if info["status"] != "finished":
         yield Problem("error", f"run.json says {info['status']!r}: run the same command again to finish it")
     for manifest in sorted(folder.stages.glob("*.manifest.json")):
-        stage = json.loads(manifest.read_text(encoding="utf-8"))
-        file = folder.stages / f"{stage['stage']}.jsonl"
-        if not file.exists() or file_sha256(file) != stage["sha256"]:
+        stage = read_json(manifest)
+        file = manifest.with_name(manifest.name.replace(".manifest.json", ".jsonl"))
+        if not isinstance(stage, dict) or not file.exists() or file_sha256(file) != stage.get("sha256"):
             yield Problem("error", f"stages/{file.name} is not the file that its manifest was written for")
     for path in (folder.turns, folder.trec, folder.results):
         if not path.exists():

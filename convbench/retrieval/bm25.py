@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from convbench.config import Config
 from convbench.datasets.store import PassageStore
+from convbench.errors import UsageError
 from convbench.io.atomic import atomic_folder
 from convbench.io.digests import value_sha256
 from convbench.progress import progress_bar
@@ -71,6 +72,8 @@ class BM25Retriever:
             for texts in _text_blocks(store):
                 tokens += tokenizer.tokenize(texts, update_vocab=True, allow_empty=False, show_progress=False)
                 advance(len(texts))
+        if not any(tokens):
+            raise UsageError("bm25: no passage of the collection holds a word, as the analyzer's pattern and stop words define words")
         index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
         index.index((tokens, tokenizer.get_vocab_dict()), show_progress=False)
         with atomic_folder(folder) as temporary:
@@ -78,7 +81,7 @@ class BM25Retriever:
             tokenizer.save_vocab(str(temporary))
 
     def search(self, queries: Sequence[Query], k: int) -> list[Ranking]:
-        """The k best passages with a score above zero; a query of stop words only finds nothing."""
+        """The k best passages with a word of the query; a query of stop words only finds nothing."""
         texts = [text for _, text in queries]
         words = self._tokenizer.tokenize(texts, update_vocab=False, allow_empty=False, show_progress=False)
         return [self._search(turn_id, ids, k) for (turn_id, _), ids in zip(queries, words, strict=True)]
@@ -90,11 +93,16 @@ class BM25Retriever:
         return canonical(turn_id, zip(self._store.ids(rows), scores.tolist(), strict=True), depth=k)
 
     def _best(self, words: list[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Rows and scores of every passage whose score is above zero and at least the k-th best one's: ties at the cut all stay in."""
+        """Rows and scores of every passage with a word of the query whose score is at least the k-th best one's: ties at the cut stay in."""
         scores = np.asarray(self._bm25.get_scores_from_ids(words), dtype=np.float32)
         floor = np.partition(scores, -k)[-k]
-        rows = np.flatnonzero((scores >= floor) & (scores > 0))
+        rows = np.flatnonzero((scores >= floor) & (scores > self._unmatched(words)))
         return rows, scores[rows]
+
+    def _unmatched(self, words: list[int]) -> float:
+        """The score of a passage with no word of the query: zero, but for BM25L and BM25+."""
+        absent = self._bm25.nonoccurrence_array
+        return 0.0 if absent is None else float(absent[words].sum())
 
 
 def _text_blocks(store: PassageStore) -> Iterator[list[str]]:
