@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads, which fight each other under pytest -n
 
 REAL_DATA = Path(os.environ.get("CONVBENCH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, the hub's local cache, an installed package that carries them, or the hub itself."""
+"""Where a model's files are: a folder, an installed package that carries them, the hub's local cache, or the hub itself."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class LocatedModel:
 def locate_model(name: str, *, offline: bool, revision: str | None = None) -> LocatedModel:
     """Finds a model's files.
 
-    Looks at, in this order: a local folder of that name; an installed package that carries the official weights; the hub's local
-    cache; the hub (unless ``offline``). Only safetensors weights are accepted.
+    Looks at, in this order: a local folder of that name; an installed package that carries the official weights (unless a
+    revision is asked for); the hub's local cache; the hub (unless ``offline``). Only safetensors weights are accepted.
 
     Args:
         name: Folder or hub id.
@@ -69,7 +69,7 @@ def locate_model(name: str, *, offline: bool, revision: str | None = None) -> Lo
     """
     if Path(name).is_dir():
         return _described(name, Path(name), None)
-    if packaged := _from_package(name):
+    if revision is None and (packaged := _from_package(name)):
         return packaged
     return _from_hub(name, revision, offline)
 
@@ -96,19 +96,32 @@ def _from_package(name: str) -> LocatedModel | None:
 
 
 def _from_hub(name: str, revision: str | None, offline: bool) -> LocatedModel:
+    folder = _fetched_before(name, revision)
+    if folder is None or not any(folder.glob("*.safetensors")):  # a cut download, or a tokenizer that was fetched alone
+        if offline:
+            raise ResourceError(f"{name}: not on this machine and --offline forbids fetching it; give a local folder instead")
+        folder = _fetched_now(name, revision)
+    return _described(name, folder, folder.name)
+
+
+def _fetched_before(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
     except HFValidationError:
         raise ResourceError(f"{name}: no such folder, and not a hub id (expected owner/name)") from None
     except (LocalEntryNotFoundError, FileNotFoundError):
-        if offline:
-            raise ResourceError(f"{name}: not on this machine and --offline forbids fetching it; give a local folder instead") from None
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:160]
-            raise ResourceError(f"{name}: not on this machine, nor given by the hub ({reason}); give a local folder instead") from None
-    return _described(name, folder, folder.name)
+        return None
+
+
+def _fetched_now(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ResourceError(f"{name}: not on this machine, nor given by the hub ({reason}); give a local folder instead") from None

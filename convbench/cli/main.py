@@ -62,7 +62,7 @@ def cli(quiet: bool) -> None:
 def main() -> None:
     """Runs the command line; every error a user can act on is one line on stderr and a non-zero exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="convbench", standalone_mode=False)
     except click.ClickException as error:
         _show(error)
         code = error.exit_code

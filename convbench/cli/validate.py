@@ -48,6 +48,6 @@ def command(
     else:
         for problem in problems:
             click.echo(f"{problem.severity:<8} {problem.message}")
-        click.echo(f"{run}: {'no problem found' if not problems else f'{len(problems)} found'}", err=True)
+        click.echo(f"{run}: problems found: {len(problems)}", err=True)
     if any(problem.severity == "error" for problem in problems):
         raise SystemExit(FOUND_ERRORS)

@@ -54,11 +54,11 @@ class Plan:
         self.collection = self._collection()
 
     def _collection(self) -> Collection | None:
-        """The passages; None where they are not at hand and the system does without."""
+        """The passages; None where they are not at hand, nobody said they were, and the system does without."""
         try:
             return self.dataset.adapter.collection()
         except MissingFileError:
-            if self.system.needs_passages:
+            if self.system.needs_passages or self.spec.dataset.corpus is not None:
                 raise
             return None
 

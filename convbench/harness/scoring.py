@@ -38,6 +38,7 @@ def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavail
     for metric in metrics:
         try:
             metric.check_resources()
+            metric.measures()  # refuses settings that do not fit the model
             ready.append(metric)
         except ResourceError as error:
             log.warning("%s will not be computed: %s", metric.name, error)

@@ -1,0 +1,419 @@
+"""What a run folder holds: results by their schema, counts, and files that agree with each other; replays, limits, refusals."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import jsonschema
+import pytest
+from command_line import MINI, convbench, succeed
+
+from convbench.datasets.loading import DatasetRequest, open_dataset
+from convbench.harness.folder import RunFolder
+from convbench.harness.results import Results, read_results, results_schema
+from convbench.io.runfile import read_run
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "results.schema.json"
+REFRESH = (
+    "python -c 'import json; from convbench.harness.results import results_schema; print(json.dumps(results_schema(), indent=2))' "
+    "> docs/schemas/results.schema.json"
+)
+FAST = ("--metrics", "retrieval,rouge,token-f1")
+RETRIEVAL = ("--metrics", "retrieval")
+INFERENCE = ("turns.jsonl", "retrieval.trec", *(f"stages/{stage}.jsonl" for stage in ("view", "rewrite", "search", "generate")))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder; tests only read it, or copy it."""
+    folder = tmp_path_factory.mktemp("runs") / "bm25-rewrite"
+    succeed("run", "bm25-rewrite", "-d", "topiocqa", "--out", folder, *FAST)
+    return folder
+
+
+def run(system, folder, *more) -> Results:
+    """Runs a system on the mini set of TopiOCQA (or another) and returns its results."""
+    dataset = () if "-d" in more else ("-d", "topiocqa")
+    succeed("run", system, *dataset, "--out", folder, *(more if "--metrics" in more else (*more, *RETRIEVAL)))
+    return read_results(folder / "results.json")
+
+
+def values(results: Results) -> dict[str, float | None]:
+    return {metric.name: metric.value for metric in results.metrics}
+
+
+def numbers(results: Results) -> list[tuple[object, ...]]:
+    """Everything that is measured, by name."""
+    return [(m.name, m.value, m.ci, m.n_turns, m.n_conversations, m.n_missing) for m in results.metrics]
+
+
+def score_lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def states(folder: Path, names=INFERENCE) -> dict[str, tuple[int, int, bytes]]:
+    return {name: ((folder / name).stat().st_ino, (folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) for name in names}
+
+
+def records_of(folder: Path):
+    return read_run(folder / "turns.jsonl").records
+
+
+def without_corpus(folder: Path) -> Path:
+    """The mini set as somebody's dev split whose corpus is not at hand."""
+    folder.mkdir()
+    shutil.copy(MINI / "topiocqa" / "topiocqa_mini.jsonl", folder / "topiocqa_dev.jsonl")
+    return folder
+
+
+# ---- results.json
+
+
+def check_schema(folder: Path) -> None:
+    schema = results_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads((folder / "results.json").read_text(encoding="utf-8")), schema)
+
+
+def test_results_follow_their_schema(finished):
+    check_schema(finished)
+
+
+def test_results_with_a_metric_that_cannot_be_computed_follow_their_schema(tmp_path):
+    more = ("--metrics", "token-f1,bertscore", "--bertscore-model", "nobody/nothing", "--offline")
+    results = run("oracle", tmp_path, *more)
+    check_schema(tmp_path)
+    left_out = results.metrics[-1]
+    assert (left_out.name, left_out.value, left_out.ci, left_out.n_turns) == ("bertscore", None, None, 0)
+    assert "nobody/nothing: not on this machine" in left_out.reason
+    assert values(results)["F1-max"] == 1
+
+
+def test_the_schema_refuses_what_is_not_in_it(finished):
+    document = json.loads((finished / "results.json").read_text(encoding="utf-8"))
+    with pytest.raises(jsonschema.ValidationError, match="Additional properties"):
+        jsonschema.validate({**document, "winner": "us"}, results_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "schema_version": 2}, results_schema())
+
+
+def test_the_published_schema_is_current():
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == results_schema(), f"refresh it: {REFRESH}"
+
+
+def test_results_name_what_was_run(finished):
+    results = read_results(finished / "results.json")
+    assert results.system["name"] == "bm25-rewrite"
+    assert results.conditions["rewriter"] == "human"
+    assert (results.dataset.name, results.dataset.split, results.dataset.tier) == ("topiocqa", "mini", "mini")
+    assert (results.dataset.n_conversations, results.dataset.n_turns, results.dataset.n_judged) == (9, 56, 56)
+    assert results.dataset.passages == len((MINI / "topiocqa" / "full_wiki_segments.tsv").read_text(encoding="utf-8").splitlines()) - 1
+    assert results.warnings == []
+
+
+@pytest.mark.parametrize("dataset", ["qrecc", "orquac", "inscit", "faithdial"])
+def test_every_measure_averages_over_the_turns_of_its_side(dataset, tmp_path):
+    opened = open_dataset(DatasetRequest(dataset))
+    turn_sets = {"ranking": opened.retrieval_turns(), "response": opened.response_turns()}
+    results = run("random", tmp_path, "-d", dataset, *FAST)
+    assert {metric.side for metric in results.metrics} == {"ranking", "response"}
+    for metric in results.metrics:
+        turns = turn_sets[metric.side]
+        assert (metric.n_turns, metric.turn_set, metric.n_missing) == (len(turns.ids), turns.rule, 0)
+        assert metric.n_conversations == len({turn_id.rpartition("_")[0] for turn_id in turns.ids})
+        assert f"|turns:{turns.sha256[:12]}" in metric.signature
+    assert results.dataset.n_judged == len(turn_sets["ranking"].ids)
+
+
+def test_aggregates_are_the_means_of_the_lines(finished):
+    lines = defaultdict(list)
+    for line in score_lines(finished):
+        lines[line["measure"]].append(line["value"])
+    metrics = read_results(finished / "results.json").metrics
+    assert set(lines) == {metric.name for metric in metrics}
+    for metric in metrics:
+        assert metric.value == pytest.approx(sum(lines[metric.name]) / len(lines[metric.name]), abs=1e-12)
+        assert metric.n_turns == len(lines[metric.name]) == 56
+        assert metric.ci is not None
+        assert metric.ci[0] <= metric.value <= metric.ci[1]
+
+
+def test_deeper_recall_is_never_less(finished):
+    by_turn = defaultdict(dict)
+    for line in score_lines(finished):
+        by_turn[line["turn_id"]][line["measure"]] = line["value"]
+    for scores in [values(read_results(finished / "results.json")), *by_turn.values()]:
+        assert scores["R@5"] <= scores["R@10"] <= scores["R@20"] <= scores["R@100"]
+    assert values(read_results(finished / "results.json"))["R@5"] < 1
+
+
+def test_the_oracle_is_perfect(tmp_path):
+    measured = values(run("oracle", tmp_path, *FAST))
+    # One reference need not equal the others, which leave-one-out compares it with; a response of one word has no bigram.
+    imperfect = {"F1-loo", "EM-loo", "rouge2"}
+    assert {name for name, value in measured.items() if value < 1} == imperfect
+    assert {name for name, value in measured.items() if value == 1} == set(measured) - imperfect
+
+
+# ---- turns.jsonl and retrieval.trec
+
+
+def test_the_trec_run_agrees_with_the_joint_run(finished):
+    lines = [line.split(" ") for line in (finished / "retrieval.trec").read_text(encoding="utf-8").splitlines()]
+    expected = [
+        [record.turn_id, "Q0", passage_id.replace(" ", "␣"), str(rank), repr(score), "bm25-rewrite"]
+        for record in records_of(finished).values()
+        for rank, (passage_id, score) in enumerate(record.passages, 1)
+    ]
+    assert lines == expected
+    assert len(lines) > 56
+
+
+def test_records_come_in_the_order_of_the_dataset(finished):
+    assert list(records_of(finished)) == [turn.id for turn in open_dataset(DatasetRequest("topiocqa")).turns]
+
+
+def test_the_history_view_rewrite_is_the_rewrite_baseline(finished, tmp_path):
+    other = tmp_path / "run"
+    run("bm25-history", other, "--history", "rewrite")
+    assert {id_: record.query for id_, record in records_of(other).items()} == {
+        id_: record.query for id_, record in records_of(finished).items()
+    }
+    assert {id_: record.passages for id_, record in records_of(other).items()} == {
+        id_: record.passages for id_, record in records_of(finished).items()
+    }
+
+
+def test_a_history_view_changes_the_queries(tmp_path):
+    run("bm25-query", tmp_path, "--history", "last-1")
+    turn = open_dataset(DatasetRequest("topiocqa")).turns[2]
+    record = records_of(tmp_path)[turn.id]
+    assert record.query.splitlines() == [turn.query, turn.history[-1].response, turn.history[-1].query]
+    assert record.ledger == {"history_kept": [turn.history[-1].turn_id], "history_dropped": [turn.history[0].turn_id]}
+
+
+def test_evidence_views(tmp_path):
+    gold = {turn.id: tuple(turn.gold) for turn in open_dataset(DatasetRequest("topiocqa")).turns}
+    results = run("bm25-query", tmp_path / "gold", "--evidence", "gold")
+    assert results.conditions["evidence"] == "gold"
+    assert {turn_id: record.evidence for turn_id, record in records_of(tmp_path / "gold").items()} == gold
+    run("bm25-query", tmp_path / "none", "--evidence", "none")
+    assert {(record.evidence, record.response, record.abstained) for record in records_of(tmp_path / "none").values()} == {((), "", True)}
+    run("bm25-query", tmp_path / "retrieved")
+    for record in records_of(tmp_path / "retrieved").values():
+        assert record.evidence == tuple(passage_id for passage_id, _ in record.passages[:3])
+
+
+def test_the_seed_decides_what_is_random(tmp_path):
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        run("random", tmp_path / name, "--seed", seed)
+    one, again, two = ((tmp_path / name / "retrieval.trec").read_bytes() for name in ("one", "again", "two"))
+    assert one == again != two
+
+
+# ---- replays
+
+
+@pytest.mark.parametrize("form", ["folder", "joint", "gzip"])
+def test_a_replay_scores_exactly_as_the_run_itself(finished, tmp_path, form):
+    source = finished
+    if form != "folder":
+        source = tmp_path / "other.jsonl"
+        shutil.copy(finished / "turns.jsonl", source)
+    if form == "gzip":
+        source = tmp_path / "packed.jsonl.gz"
+        source.write_bytes(gzip.compress((finished / "turns.jsonl").read_bytes()))
+    results = run(source, tmp_path / "replay", *FAST)
+    assert numbers(results) == numbers(read_results(finished / "results.json"))
+    assert score_lines(tmp_path / "replay") == score_lines(finished)
+    assert results.conditions["history"] == "unknown"
+    expected = {"folder": "bm25-rewrite", "joint": "other", "gzip": "packed"}
+    assert results.system["name"] == expected[form]
+
+
+def test_a_trec_replay_scores_the_rankings_exactly_as_the_run_itself(finished, tmp_path):
+    results = run(finished / "retrieval.trec", tmp_path / "replay")
+    assert numbers(results) == [entry for entry in numbers(read_results(finished / "results.json")) if entry[0] in values(results)]
+    assert len(results.metrics) == 7
+
+
+def test_a_turn_that_the_run_lacks_scores_zero_and_is_counted(finished, tmp_path):
+    lines = (finished / "turns.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = {json.loads(line)["turn_id"] for line in lines[1:6]}
+    (tmp_path / "part.jsonl").write_text("".join([lines[0], *lines[6:]]), encoding="utf-8")
+    results = run(tmp_path / "part.jsonl", tmp_path / "replay", *FAST)
+    whole = [line for line in score_lines(finished) if line["turn_id"] not in gone]
+    for metric in results.metrics:
+        kept = [line["value"] for line in whole if line["measure"] == metric.name]
+        assert metric.value == pytest.approx(sum(kept) / 56, abs=1e-12)
+        assert (metric.n_turns, metric.n_missing) == (56, 5)
+    for line in score_lines(tmp_path / "replay"):
+        if line["turn_id"] in gone:
+            assert (line["value"], line["reason"]) == (0, "missing from the run")
+    assert results.warnings == [f"5 turns are missing from the run and score 0 (first: {', '.join(sorted(gone))})"]
+    assert gone.isdisjoint(records_of(tmp_path / "replay"))
+
+
+def test_ties_of_a_trec_run_are_broken_by_id_descending(tmp_path):
+    """Whatever the order of lines and the ranks they state: trec_eval sorts by score, then by id, largest first."""
+    turns = open_dataset(DatasetRequest("topiocqa")).turns
+    fillers = sorted({passage_id for turn in turns for passage_id in turn.gold})
+    above = {}
+    with (tmp_path / "tied.trec").open("w", encoding="utf-8") as handle:
+        for turn in turns:
+            (gold,) = turn.gold
+            ids = [gold, *[passage_id for passage_id in fillers if passage_id != gold][:9]]
+            above[turn.id] = sum(passage_id > gold for passage_id in ids)
+            for rank, passage_id in enumerate(ids, 1):
+                handle.write(f"{turn.id} Q0 {passage_id} {rank} 1.5 tied\n")
+    results = run(tmp_path / "tied.trec", tmp_path / "replay")
+    assert len(set(above.values())) > 3
+    assert values(results)["RR@100"] == pytest.approx(sum(1 / (1 + count) for count in above.values()) / 56)
+    assert values(results)["R@5"] == sum(count < 5 for count in above.values()) / 56
+    for record in records_of(tmp_path / "replay").values():
+        scores = [score for _, score in record.passages]
+        ids = [passage_id for passage_id, _ in record.passages]
+        assert ids == sorted(ids, reverse=True)
+        assert all(later < earlier for earlier, later in itertools.pairwise(scores))
+
+
+def test_a_run_file_may_have_any_name(finished, tmp_path):
+    """A blank in the name would make seven columns of the TREC run's six."""
+    source = tmp_path / "my run, v1.2.trec"
+    shutil.copy(finished / "retrieval.trec", source)
+    assert run(source, tmp_path / "replay").system["name"] == "my-run-v1.2"
+    again = run(tmp_path / "replay" / "retrieval.trec", tmp_path / "twice")
+    assert numbers(again) == numbers(read_results(tmp_path / "replay" / "results.json"))
+
+
+def test_a_run_folder_that_is_named_like_a_baseline_is_not_taken_for_the_system(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        succeed("run", "bm25-query", "-d", "topiocqa", "--out", "bm25-query", *RETRIEVAL)
+    assert read_results(tmp_path / "bm25-query" / "results.json").system["kind"] == "two-stage"
+
+
+# ---- score
+
+
+def test_other_metrics_do_not_touch_what_was_inferred(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    before = states(folder, (*INFERENCE, "stages/score-rouge.jsonl"))
+    executions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"]
+    succeed("score", folder, "--metrics", "rouge,token-f1")
+    assert states(folder, (*INFERENCE, "stages/score-rouge.jsonl")) == before
+    results = read_results(folder / "results.json")
+    assert {metric.side for metric in results.metrics} == {"response"}
+    wanted = set(values(results))
+    assert numbers(results) == [entry for entry in numbers(read_results(finished / "results.json")) if entry[0] in wanted]
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"] == executions
+
+
+def test_scoring_works_from_another_folder(tmp_path, monkeypatch):
+    """``--data`` may be relative to where the run was started."""
+    without_corpus(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    run("bm25-query", Path("run"), "--data", "data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    succeed("score", tmp_path / "run", *RETRIEVAL)
+
+
+def test_a_run_that_is_not_finished_is_not_scored(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "turns.jsonl").unlink()
+    refused = convbench("score", folder, *RETRIEVAL)
+    assert refused.error == f"{folder}: inference is not finished; run the same `convbench run` command again first"
+    assert refused.code == 2
+
+
+# ---- folders
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (("bm25-query",), "system.name is 'bm25-rewrite', asked for 'bm25-query'"),
+        (("bm25-rewrite", "--seed", "3"), "seed is 0, asked for 3"),
+        (("bm25-rewrite", "--limit", "2"), "dataset.limit is None, asked for 2"),
+        (("bm25-rewrite", "--evidence", "gold"), "system.evidence is 'retrieved', asked for 'gold'"),
+        (("bm25-rewrite", "-d", "faithdial"), "dataset.name is 'topiocqa', asked for 'faithdial'"),
+    ],
+)
+def test_a_folder_with_another_run_is_refused(finished, changed, named):
+    before = states(finished, (*INFERENCE, "run.json", "results.json"))
+    dataset = () if "-d" in changed else ("-d", "topiocqa")
+    refused = convbench("run", *changed, *dataset, "--out", finished, *RETRIEVAL)
+    assert refused.code == 2
+    assert refused.error.startswith(f"{finished}: holds another run (")
+    assert named in refused.error
+    assert states(finished, (*INFERENCE, "run.json", "results.json")) == before
+
+
+def test_a_folder_with_a_run_on_other_files_is_refused(tmp_path):
+    data = without_corpus(tmp_path / "data")
+    run("bm25-query", tmp_path / "run", "--data", data)
+    with (data / "topiocqa_dev.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write("\n")
+    refused = convbench("run", "bm25-query", "-d", "topiocqa", "--data", data, "--out", tmp_path / "run", *RETRIEVAL)
+    assert refused.code == 2
+    assert "holds another run (dataset.files is [['topiocqa_dev.jsonl', " in refused.error
+    assert convbench("score", tmp_path / "run", *RETRIEVAL).code == 2
+
+
+def test_the_bundled_set_and_official_files_do_not_share_a_folder(finished, tmp_path):
+    data = without_corpus(tmp_path / "data")
+    rewrites = MINI / "topiocqa" / "rewrites.jsonl"
+    refused = convbench("run", "bm25-rewrite", "-d", "topiocqa", "--data", data, "--rewrites", rewrites, "--out", finished, *RETRIEVAL)
+    assert "holds another run (" in refused.error
+
+
+def test_files_may_move(tmp_path):
+    """Not where files lie makes a run, but what is in them."""
+    run("bm25-query", tmp_path / "run", "--data", without_corpus(tmp_path / "here"))
+    before = states(tmp_path / "run")
+    (tmp_path / "here").rename(tmp_path / "there")
+    run("bm25-query", tmp_path / "run", "--data", tmp_path / "there")
+    names = [name for name in INFERENCE if name.startswith("stages/")]
+    assert {name: before[name] for name in names} == states(tmp_path / "run", names)
+
+
+def test_a_second_process_is_kept_out(finished):
+    with RunFolder(finished).locked():
+        for command in (("run", "bm25-rewrite", "-d", "topiocqa", "--out", finished), ("score", finished)):
+            refused = convbench(*command, *RETRIEVAL)
+            assert refused.error == f"{finished}: another process is running in this folder; wait for it or choose another --out"
+            assert refused.code == 2
+
+
+# ---- limit and tier
+
+
+def test_a_limit_takes_the_first_conversations_and_says_so(tmp_path):
+    results = run("bm25-query", tmp_path, "--limit", 3)
+    first = open_dataset(DatasetRequest("topiocqa")).conversations[:3]
+    assert list(records_of(tmp_path)) == [turn.id for conversation in first for turn in conversation.turns]
+    assert results.dataset.n_conversations == 3
+    assert results.dataset.n_turns == results.metrics[0].n_turns == sum(len(conversation.turns) for conversation in first)
+    assert results.warnings == ["limited to the first 3 of 9 conversations: not a result on topiocqa"]
+
+
+def test_a_limit_beyond_the_end_is_no_limit(tmp_path):
+    assert run("random", tmp_path, "--limit", 9).warnings == []
+
+
+def test_without_a_corpus_the_gold_passages_stand_in_and_the_result_says_so(tmp_path):
+    results = run("bm25-query", tmp_path / "run", "--data", without_corpus(tmp_path / "data"))
+    gold = {passage_id for turn in open_dataset(DatasetRequest("topiocqa")).turns for passage_id in turn.gold}
+    assert (results.dataset.split, results.dataset.tier, results.dataset.passages) == ("dev", "gold-union", len(gold))
+    assert results.warnings == ["no corpus file: the collection is the union of the gold passages, an easier task than the real one"]
+    assert "union of the gold passages" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    retrieved = {passage_id for record in records_of(tmp_path / "run").values() for passage_id, _ in record.passages}
+    assert retrieved <= gold
