@@ -10,7 +10,7 @@ import sys
 import click
 
 import convbench
-from convbench.errors import ConvbenchError, storage_error
+from convbench.errors import ConvbenchError, StorageError, storage_error
 
 _COMMANDS = {
     "run": "convbench.cli.run",
@@ -73,9 +73,9 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         code = error.exit_code
     except OSError as error:
-        mapped = storage_error(error)
-        if mapped is None:
-            raise
+        mapped = storage_error(error) or StorageError(
+            f"reading or writing failed ({error}): check disk space and limits; finished work is kept, run the same command again to go on"
+        )
         click.echo(f"error: {mapped}", err=True)
         code = mapped.exit_code
     sys.exit(code if isinstance(code, int) else 0)

@@ -17,10 +17,16 @@ def _matches(root: Path, patterns: Sequence[str]) -> list[Path]:
     for path in sorted(root.rglob("*")):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(root).parts):
             continue
-        relative = path.relative_to(root).as_posix()
-        if any(fnmatch.fnmatchcase(relative, p) or fnmatch.fnmatchcase(relative, f"*/{p}") for p in patterns):
+        if any(_fits(path.relative_to(root).as_posix(), pattern) for pattern in patterns):
             found.append(path)
     return found
+
+
+def _fits(relative: str, pattern: str) -> bool:
+    """``*`` may stand for several folders, but what stands in the pattern's last part is asked of the file's own name."""
+    return fnmatch.fnmatchcase(f"/{relative}", f"*/{pattern}") and fnmatch.fnmatchcase(
+        relative.rpartition("/")[2], pattern.rpartition("/")[2]
+    )
 
 
 def find_files(root: Path, patterns: Sequence[str]) -> list[Path]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
 from convbench.config import Config
 from convbench.generation.base import GenerationInput
 from convbench.generation.sentences import split_sentences
@@ -28,10 +30,10 @@ class ExtractiveConfig(Config):
     """
 
     type: Literal["extractive"] = "extractive"
-    passages: int = 3
-    rank_discount: float = 0.25
-    k1: float = 0.9
-    b: float = 0.4
+    passages: int = Field(default=3, ge=1)
+    rank_discount: float = Field(default=0.25, ge=0)
+    k1: float = Field(default=0.9, ge=0)
+    b: float = Field(default=0.4, ge=0, le=1)
     analyzer: AnalyzerConfig = AnalyzerConfig()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from convbench.config import Config
 from convbench.datasets.store import PassageStore
@@ -29,8 +30,8 @@ class BM25Config(Config):
     """BM25 settings; ``k1`` and ``b`` left out mean the dataset's usual values (its card), else Pyserini's 0.9 and 0.4."""
 
     type: Literal["bm25"] = "bm25"
-    k1: float | None = None
-    b: float | None = None
+    k1: float | None = Field(default=None, ge=0)
+    b: float | None = Field(default=None, ge=0, le=1)
     method: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
     analyzer: AnalyzerConfig = AnalyzerConfig()
 

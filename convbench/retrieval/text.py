@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import Any, Literal
+
+from pydantic import field_validator
 
 from convbench.config import Config
 
@@ -16,6 +19,15 @@ class AnalyzerConfig(Config):
     stemmer: Literal["english", "none"] = "english"
     stopwords: Literal["english", "none"] = "english"
     pattern: str = r"(?u)\b\w\w+\b"
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
 
 
 class Analyzer:

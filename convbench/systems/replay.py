@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +40,6 @@ def read_records(path: Path) -> dict[str, TurnRecord]:
 
 
 def _canonical(record: TurnRecord) -> TurnRecord:
-    from dataclasses import replace
-
     return replace(record, passages=canonical(record.turn_id, record.passages).passages)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from convbench.backends.base import TextEncoder
 from convbench.backends.encoder import EncoderProfile, HFEncoder, _pool
@@ -198,5 +199,5 @@ def test_nothing_is_located_before_it_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"max_length": 0}, {"batch_size": 0}, {"pooling": "max"}, {"normalise": True}])
 def test_profiles_that_cannot_work_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(change))):
+    with pytest.raises(ValidationError, match=next(iter(change))):
         EncoderProfile(**{"model": "m", **change})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import Stemmer
+from pydantic import ValidationError
 
 from convbench.errors import UsageError
 from convbench.retrieval.base import Retriever
@@ -242,3 +243,9 @@ def test_it_keeps_the_protocol_and_wants_its_parameters() -> None:
     assert isinstance(retriever(), Retriever)
     with pytest.raises(ValueError, match="k1 and b must be resolved"):
         BM25Retriever(BM25Config(k1=0.9))
+
+
+@pytest.mark.parametrize("change", [{"k1": -1}, {"b": 1.5}, {"method": "tf-idf"}, {"K1": 0.9}, {"analyzer": {"pattern": "("}}])
+def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        BM25Config(**change)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
+from pydantic import ValidationError
 
 from convbench.retrieval.text import Analyzer, AnalyzerConfig
 
@@ -52,3 +53,8 @@ def test_the_description_names_settings_and_versions() -> None:
     described = Analyzer(AnalyzerConfig(stemmer="none")).describe()
     assert described["stemmer"] == "none"
     assert {"stopwords", "pattern", "bm25s", "pystemmer"} <= set(described)
+
+
+def test_a_pattern_must_be_a_regular_expression() -> None:
+    with pytest.raises(ValidationError, match="not a regular expression: missing \\)"):
+        AnalyzerConfig(pattern="(a")
