@@ -97,5 +97,5 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_values_name_their_origin() -> None:
     assert build_config(Example, {"name": "a"}, "baseline x") == Example(name="a")
-    with pytest.raises(UsageError, match="^baseline x: nam: extra inputs are not permitted, found 'a'$"):
+    with pytest.raises(UsageError, match=r"^baseline x: nam: extra inputs are not permitted, found 'a'$"):
         build_config(Example, {"name": "b", "nam": "a"}, "baseline x")

@@ -23,7 +23,9 @@ def loaded_by(code: str) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("code", ["import convbench", "import convbench.cli.main", HELP.format(arguments=["--help"]), HELP.format(arguments=["--version"])])
+@pytest.mark.parametrize(
+    "code", ["import convbench", "import convbench.cli.main", HELP.format(arguments=["--help"]), HELP.format(arguments=["--version"])]
+)
 def test_no_heavy_library_is_loaded(code: str) -> None:
     loaded = loaded_by(code)
     assert "convbench" in loaded

@@ -33,7 +33,7 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 def part_of(dotted: str) -> str:
     """``io`` of ``convbench.io.jsonl``; empty for the bare package, which holds nothing but its version."""
-    return (dotted.split(".") + [""])[1]
+    return [*dotted.split("."), ""][1]
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -86,6 +86,8 @@ def test_the_rule_sees_an_import_upward_or_sideways(source: str) -> None:
     assert len(upward(Path("retrieval/bm25.py"), source)) == 1
 
 
-@pytest.mark.parametrize("source", ["import convbench", "from convbench.retrieval import text", "from convbench.io.jsonl import read_json", "import io"])
+@pytest.mark.parametrize(
+    "source", ["import convbench", "from convbench.retrieval import text", "from convbench.io.jsonl import read_json", "import io"]
+)
 def test_the_rule_lets_imports_downward_pass(source: str) -> None:
     assert upward(Path("retrieval/bm25.py"), source) == []

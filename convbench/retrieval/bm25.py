@@ -94,7 +94,7 @@ class BM25Retriever:
         return canonical(turn_id, zip(self._store.ids(rows), scores.tolist(), strict=True), depth=k)
 
     def _best(self, words: list[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Rows and scores of every passage with a word of the query whose score is at least the k-th best one's: ties at the cut stay in."""
+        """Rows and scores of every passage with a word of the query and at least the k-th best score: ties at the cut all stay in."""
         scores = np.asarray(self._bm25.get_scores_from_ids(words), dtype=np.float32)
         floor = np.partition(scores, -k)[-k]
         rows = np.flatnonzero((scores >= floor) & (scores > self._unmatched(words)))

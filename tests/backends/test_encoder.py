@@ -149,7 +149,8 @@ class TestPool:
     """Values written out by hand: two texts, the second one shorter; -9 stands where padding is."""
 
     @pytest.mark.parametrize(
-        ("pooling", "expected"), [("mean", [[2.0, 20.0], [4.5, 45.0]]), ("cls", [[1.0, 10.0], [4.0, 40.0]]), ("last", [[3.0, 30.0], [5.0, 50.0]])]
+        ("pooling", "expected"),
+        [("mean", [[2.0, 20.0], [4.5, 45.0]]), ("cls", [[1.0, 10.0], [4.0, 40.0]]), ("last", [[3.0, 30.0], [5.0, 50.0]])],
     )
     def test_right_padding(self, pooling: str, expected: list[list[float]]) -> None:
         import torch

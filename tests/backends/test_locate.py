@@ -143,7 +143,9 @@ class TestHub:
             "except ResourceError as error: print(error)"
         )
         closed_port = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": hub_offline, "HF_HOME": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **closed_port}, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **closed_port}, capture_output=True, text=True, timeout=60, check=True
+        )
         assert done.stdout.count("\n") == 1
         assert done.stdout.startswith("owner/never-fetched: not on this machine, nor given by the hub (")
         assert done.stdout.endswith("); give a local folder instead\n")

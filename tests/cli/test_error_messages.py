@@ -386,8 +386,9 @@ def test_a_full_disk_under_the_cache(disk, out, tmp_path):
         disk.resize(size)
         finished = convbench("--quiet", *command)
         assert finished.code == STORAGE, size
-        assert finished.error.startswith(f"{disk.folder / 'cache'}")
-        assert "the disk is full" in finished.error or "check disk space" in finished.error  # numpy does not say why it wrote less
+        # numpy neither says why it wrote less than it should, nor where
+        assert finished.error.startswith((f"{disk.folder / 'cache'}", "reading or writing failed (")), size
+        assert "the disk is full" in finished.error or "check disk space" in finished.error
         assert half_written(disk.folder) == []
     info = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert info["status"] == "failed"

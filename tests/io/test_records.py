@@ -68,7 +68,9 @@ def test_lists_of_strings_name_the_item() -> None:
 def test_children_know_where_they_are() -> None:
     parent = record(turns=[{"answers": [{"text": 1}]}], meta={"n": "x"})
     child = parent.records("turns")[0].records("answers")[0]
-    with pytest.raises(DataError, match=r"^dev\.json \[record 3\.turns\[0\]\.answers\[0\]\]: field 'text': expected a string, found int 1$"):
+    with pytest.raises(
+        DataError, match=r"^dev\.json \[record 3\.turns\[0\]\.answers\[0\]\]: field 'text': expected a string, found int 1$"
+    ):
         child.get("text", str)
     with pytest.raises(DataError, match=r"^dev\.json \[record 3\.meta\]: field 'n': expected an integer"):
         parent.record("meta").get("n", int)

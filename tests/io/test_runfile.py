@@ -14,7 +14,9 @@ from convbench.io.runfile import SCHEMA, read_run, write_run
 from convbench.types import Run, TurnRecord
 
 TEXTS = st.text(max_size=20)
-PASSAGES = st.dictionaries(st.text(min_size=1), st.floats(allow_nan=False, allow_infinity=False), max_size=4).map(lambda d: tuple(d.items()))
+PASSAGES = st.dictionaries(st.text(min_size=1), st.floats(allow_nan=False, allow_infinity=False), max_size=4).map(
+    lambda d: tuple(d.items())
+)
 RECORDS = st.builds(
     TurnRecord,
     turn_id=st.from_regex(r"[A-Za-z0-9-]{1,9}_[1-9]", fullmatch=True),

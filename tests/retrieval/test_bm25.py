@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from conftest import StoreOf
 
 # Lucene's English stop words (EnglishAnalyzer.ENGLISH_STOP_WORDS_SET).
-LUCENE_STOP_WORDS = set(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with".split()
+LUCENE_STOP_WORDS = (
+    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with"
 )
 WORDS = (
     "boat boats boating harbour harbours keeper keepers lighthouse rope ropes storm storms stormy winter letter letters music "
     "musical bridge river rivers stone stones lamp oil wick Fresnel 1851 naïve 東京 the of and in was to"
-).split()
+)
 K1, B = 0.9, 0.4
 
 
 def random_passages(count: int) -> list[Passage]:
     """Short texts of few words, so that scores often tie; some are empty, some are copies."""
     chance = random.Random(7)
-    texts = [" ".join(chance.choices(WORDS, k=chance.randrange(13))) for _ in range(count)]
+    texts = [" ".join(chance.choices(WORDS.split(), k=chance.randrange(13))) for _ in range(count)]
     texts += chance.choices(texts, k=count // 4)
     return [Passage(f"p{chance.randrange(10**6)}:{n}", text, chance.choice(["", "Lamp oil", "Winter"])) for n, text in enumerate(texts)]
 
@@ -59,11 +59,11 @@ def retriever(analyzer: AnalyzerConfig | None = None, **settings: Any) -> BM25Re
 
 
 class LuceneBM25:
-    """BM25 as Lucene 8 and later compute it, in float64 and by definition: score = sum of idf * tf / (tf + k1 (1 - b + b length / average))."""
+    """BM25 as Lucene 8 and later compute it, by definition and in float64: the sum of idf tf / (tf + k1 (1 - b + b length / average))."""
 
     def __init__(self, passages: Sequence[Passage], k1: float, b: float, *, stem: bool, stop: bool) -> None:
         self._stem = Stemmer.Stemmer("english").stemWord if stem else str
-        self._stop = LUCENE_STOP_WORDS if stop else set()
+        self._stop = set(LUCENE_STOP_WORDS.split()) if stop else set()
         self._words = {p.id: self.words(f"{p.title} {p.text}") for p in passages}
         self._frequency = Counter(word for words in self._words.values() for word in set(words))
         self._average = sum(map(len, self._words.values())) / len(passages)
@@ -221,9 +221,11 @@ class TestIndexOnDisk:
             (Path(folder) / "data.csc.index.npy").write_bytes(b"half")
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        store = store_of(PASSAGES)
+        with monkeypatch.context() as patch:
             patch.setattr(bm25s.BM25, "save", interrupted)
-            retriever().index(store_of(PASSAGES), tmp_path)
+            with pytest.raises(KeyboardInterrupt):
+                retriever().index(store, tmp_path)
         assert list((tmp_path / "bm25").iterdir()) == []
         found = retriever()
         found.index(store_of(PASSAGES), tmp_path)

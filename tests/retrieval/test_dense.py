@@ -26,7 +26,9 @@ SUBJECTS = ["The keeper", "A sailor", "The musician", "Nobody", "The miller", "A
 VERBS = ["repaired", "painted", "sold", "lost", "described", "found", "hid", "measured"]
 OBJECTS = ["the red boat", "an old lamp", "the stone bridge", "a bundle of letters", "the bell", "a map of the river"]
 PASSAGES = [
-    Passage(f"p {n}", f"{random.Random(n).choice(SUBJECTS)} {VERBS[n % 8]} {OBJECTS[n % 6]} in 18{n:02d}.", f"Volume {n % 7}" if n % 3 else "")
+    Passage(
+        f"p {n}", f"{random.Random(n).choice(SUBJECTS)} {VERBS[n % 8]} {OBJECTS[n % 6]} in 18{n:02d}.", f"Volume {n % 7}" if n % 3 else ""
+    )
     for n in range(50)
 ]
 QUERIES = [("1_1", "who repaired the lamp"), ("1_2", "what happened to the letters\nwho painted the boat"), ("1_3", "bridges in 1812")]
@@ -124,7 +126,9 @@ class TestRetriever:
             found.append([[passage_id for passage_id, _ in ranking.passages] for ranking in retriever.search(QUERIES, 20)])
         assert found[0] == found[1]
 
-    def test_copies_of_a_passage_stand_by_id_descending(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None) -> None:
+    def test_copies_of_a_passage_stand_by_id_descending(
+        self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None
+    ) -> None:
         copies = [Passage(f"copy {n}", PASSAGES[0].text) for n in (2, 0, 1)]
         retriever = DenseRetriever(minilm)
         retriever.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path)
@@ -149,7 +153,7 @@ class TestIndexOnDisk:
         store = store_of(PASSAGES)
         DenseRetriever(encoder).index(store, tmp_path)
         assert [len(texts) for texts in encoder.calls] == [20, 20, 10]
-        assert sum(encoder.calls, []) == [passage_text(passage) for passage in PASSAGES]
+        assert [text for texts in encoder.calls for text in texts] == [passage_text(passage) for passage in PASSAGES]
         DenseRetriever(encoder).index(store, tmp_path)
         assert len(encoder.calls) == 3
 

@@ -36,6 +36,8 @@ def test_human_rewrites_in_order() -> None:
 
 
 def test_missing_and_empty_rewrites_are_counted_and_named() -> None:
-    message = r"^4 of 5 turns have no human rewrite \(first: 1_2, 1_3, 1_4\); give them with --rewrites FILE \(lines of \{turn_id, rewrite\}\)$"
+    message = (
+        r"^4 of 5 turns have no human rewrite \(first: 1_2, 1_3, 1_4\); give them with --rewrites FILE \(lines of \{turn_id, rewrite\}\)$"
+    )
     with pytest.raises(UsageError, match=message):
         HumanRewriter().check(TURNS)

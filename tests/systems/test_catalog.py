@@ -83,7 +83,9 @@ def test_a_folder_does_not_hide_a_baseline(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_unknown_name_suggests_and_lists() -> None:
-    with pytest.raises(UsageError, match=r"^unknown system 'bm25-histroy'\. Did you mean 'bm25-history'\? Known: .*oracle.*; or a system\.yaml"):
+    with pytest.raises(
+        UsageError, match=r"^unknown system 'bm25-histroy'\. Did you mean 'bm25-history'\? Known: .*oracle.*; or a system\.yaml"
+    ):
         system_values("bm25-histroy")
 
 

@@ -13,7 +13,12 @@ from convbench.types import Reference, Turn, TurnRecord
 TURN = Turn(
     "1_1",
     "who keeps the lighthouse",
-    references=(Reference("It says so.", "knowledge"), Reference("A sailor."), Reference("Ames."), Reference("An old sailor.", "additional")),
+    references=(
+        Reference("It says so.", "knowledge"),
+        Reference("A sailor."),
+        Reference("Ames."),
+        Reference("An old sailor.", "additional"),
+    ),
     gold={"a": 1, "c": 1, "b": 2},
 )
 BARE = Turn("1_2", "and why", references=(Reference("Because.", "additional"),))

@@ -71,9 +71,7 @@ class TestRecords:
 
     def test_the_whole_history_reaches_the_retriever_newest_first(self, workplace: Workplace) -> None:
         lamp, boat = records(config(history={"view": "full"}), workplace)
-        assert lamp.query == (
-            "and who fills the lamp\nAmes.\nwho paints it\nIt has a tower of ninety steps.\ntell me of the lighthouse"
-        )
+        assert lamp.query == ("and who fills the lamp\nAmes.\nwho paints it\nIt has a tower of ninety steps.\ntell me of the lighthouse")
         assert {passage_id for passage_id, _ in lamp.passages} == {"lamp", "tower"}
         assert lamp.ledger == {"history_kept": ["1_1", "1_2"], "history_dropped": []}
         assert boat.query == "who sails the boat"
@@ -182,7 +180,9 @@ class TestBM25Parameters:
             ({"b": 0.68}, {"k1": 0}, (0, 0.68)),
         ],
     )
-    def test_given_then_the_datasets_then_pyserinis(self, usual: dict[str, float], given: dict[str, float], expected: tuple[float, float]) -> None:
+    def test_given_then_the_datasets_then_pyserinis(
+        self, usual: dict[str, float], given: dict[str, float], expected: tuple[float, float]
+    ) -> None:
         settings = Settings(SETTINGS.card.model_copy(update={"bm25": usual}), offline=True, seed=0)
         search = config(retriever={"type": "bm25", **given}).build(settings).stages()[2]
         described = search.describe()["retriever"]
@@ -214,11 +214,11 @@ class TestStages:
         before, after = ({s.name: json.dumps(s.describe()) for s in made.build(SETTINGS).stages()} for made in (config(), config(**change)))
         assert [name for name in before if before[name] != after[name]] == [stage]
 
-    def test_a_missing_rewrite_stops_it_before_any_work(self, tmp_path: Path) -> None:
-        stages = config(rewriter="human").build(SETTINGS).stages()
+    def test_a_missing_rewrite_stops_it_before_any_work(self) -> None:
+        rewrite = config(rewriter="human").build(SETTINGS).stages()[1]
+        rewrite.check(TURNS)
         with pytest.raises(UsageError, match="1 of 2 turns have no human rewrite"):
-            for stage in stages:
-                stage.check([TURNS[0], Turn("9_1", "why")])
+            rewrite.check([TURNS[0], Turn("9_1", "why")])
 
 
 @pytest.mark.parametrize(
