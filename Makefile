@@ -51,6 +51,9 @@ format: $(VENV)/.dev ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+schema: $(VENV)/.installed ## Write docs/schemas from the code
+	$(BIN)/python -c 'import json; from convbench.harness.results import results_schema; print(json.dumps(results_schema(), indent=2))' > docs/schemas/results.schema.json
+
 bench: $(VENV)/.dev ## Measure
 	$(BIN)/python benchmarks/passage_store.py --out benchmarks/results/passage_store.json
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from convbench.backends.encoder import HFEncoder
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads, which fight each other under pytest -n
+
+settings.register_profile("convbench", deadline=None)  # on a busy machine an example's time says nothing
+settings.load_profile("convbench")
 
 REAL_DATA = Path(os.environ.get("CONVBENCH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

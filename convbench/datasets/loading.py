@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -106,9 +107,9 @@ def adapter_class(name: str) -> type[DatasetAdapter]:
 
 
 def load_card(name: str) -> DatasetCard:
-    """The dataset's card."""
-    adapter_class(name)
-    return load_config(DatasetCard, _HERE / "cards" / f"{name}.yaml")
+    """The dataset's card: ``cards/<name>.yaml`` beside the module of its adapter, in convbench or in the package that registers it."""
+    module = inspect.getfile(adapter_class(name))
+    return load_config(DatasetCard, Path(module).parent / "cards" / f"{name}.yaml")
 
 
 def open_dataset(request: DatasetRequest) -> Dataset:

@@ -16,8 +16,8 @@ from convbench.harness.execute import Execution, all_finished
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
 from convbench.harness.provenance import environment, package_versions
-from convbench.harness.results import DatasetResult, MetricResult, Results, write_results
-from convbench.harness.scoring import check_metrics, not_computed, score_run
+from convbench.harness.results import DatasetResult, MetricResult, Results, read_results, write_results
+from convbench.harness.scoring import Scored, check_metrics, merged, not_computed, read_scores, score_run, write_scores
 from convbench.harness.spec import RunSpec
 from convbench.io.runfile import read_run
 from convbench.metrics.base import Metric
@@ -60,18 +60,19 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
         try:
             records = execution.inference()
             scored = score_run(execution, records, ready)
+            write_scores(folder.scores, scored.scores)
         except (ConvbenchError, OSError, KeyboardInterrupt) as error:
             with suppress(StorageError):  # on a full disk the note fails too
                 _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
             raise
-        results = _results(execution, [*scored, *map(not_computed, unavailable)], _missing(plan, records))
+        results = _results(execution, [*scored.results, *map(not_computed, unavailable)], records)
         write_results(folder.results, results)
         _note(plan, [*history, _ended(started, "finished", execution)])
     return results
 
 
 def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool) -> Results:
-    """Scores a finished run folder again; nothing is inferred, and metrics already computed are kept.
+    """Scores a finished run folder with more metrics, or again; nothing is inferred, and measures not asked for stay as they are.
 
     Raises:
         UsageError: The run is not finished, or the dataset's files are no longer those it was made from.
@@ -86,9 +87,20 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
         folder.refuse_other(spec, plan.inputs)
         execution = Execution(plan)
         records = dict(read_run(folder.turns).records)
-        results = _results(execution, [*score_run(execution, records, ready), *map(not_computed, unavailable)], _missing(plan, records))
+        later = score_run(execution, records, ready)
+        later.results.extend(map(not_computed, unavailable))
+        scored = merged(_earlier(folder), later, [metric.name for metric in metrics])
+        write_scores(folder.scores, scored.scores)
+        results = _results(execution, scored.results, records)
         write_results(folder.results, results)
     return results
+
+
+def _earlier(folder: RunFolder) -> Scored:
+    """What was scored before; nothing where scoring never came to its end."""
+    if not (folder.results.exists() and folder.scores.exists()):
+        return Scored([], [])
+    return Scored(read_results(folder.results).metrics, read_scores(folder.scores))
 
 
 def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
@@ -120,14 +132,24 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _results(execution: Execution, metrics: list[MetricResult], missing: Sequence[str]) -> Results:
+def _unknown_passages(execution: Execution, records: Mapping[str, TurnRecord]) -> list[str]:
+    """Passages of a run from elsewhere that the collection does not hold."""
+    if execution.plan.system.needs_passages or execution.store is None:
+        return []
+    ids = sorted({passage_id for record in records.values() for passage_id, _ in record.passages})
+    return [passage_id for passage_id, row in zip(ids, execution.store.rows(ids), strict=True) if row < 0]
+
+
+def _results(execution: Execution, metrics: list[MetricResult], records: Mapping[str, TurnRecord]) -> Results:
     plan, dataset = execution.plan, execution.plan.dataset
     collection = execution.collection()
     tier = MINI if dataset.split == MINI else collection["origin"]
     warnings = list(dataset.notes)
     if collection["origin"] in _COLLECTION_WARNINGS:
         warnings.append(_COLLECTION_WARNINGS[collection["origin"]])
-    if missing:
+    if unknown := _unknown_passages(execution, records):
+        warnings.append(f"{len(unknown)} retrieved passages are not in the collection (first: {', '.join(unknown[:5])})")
+    if missing := _missing(plan, records):
         warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
     return Results(
         convbench_version=convbench.__version__,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from convbench.datasets.loading import Dataset
@@ -15,8 +16,9 @@ from convbench.harness.results import MetricResult, aggregate
 from convbench.harness.stage_output import StageOutput
 from convbench.io.atomic import atomic_text
 from convbench.io.digests import file_sha256, value_sha256
-from convbench.io.jsonl import dump_line
-from convbench.metrics.base import Measure, Metric, response_references
+from convbench.io.jsonl import dump_line, read_jsonl
+from convbench.io.records import Record
+from convbench.metrics.base import Measure, Metric, Side, response_references
 from convbench.systems.base import Row
 from convbench.types import Score, Turn, TurnRecord, TurnSet
 
@@ -46,28 +48,71 @@ def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavail
     return ready, unavailable
 
 
-def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric]) -> list[MetricResult]:
-    """Scores ``records`` with every metric, writes ``scores.jsonl``, returns the aggregates."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What scoring gives: aggregates, and the scores of every turn."""
+
+    results: list[MetricResult]
+    scores: list[Score]
+
+
+def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric]) -> Scored:
+    """Scores ``records`` with every metric; a side that no record of the run has (a TREC run's responses) is not computed."""
     plan = execution.plan
     collection = (execution.collection()["sha256"] or "unchecked")[:12]
     run_sha256 = file_sha256(plan.folder.turns)
-    results: list[MetricResult] = []
-    with atomic_text(plan.folder.scores) as handle:
-        for metric in metrics:
-            turn_set = turn_set_for(plan.dataset, metric)
-            turns = _turns_of(plan.dataset, turn_set)
-            scores = _metric_scores(execution, metric, turns, turn_set, run_sha256, records)
-            for measure in metric.measures():
-                own = [score for score in scores if score.measure == measure.name]
-                signature = full_signature(measure, metric, turn_set, collection)
-                results.append(
-                    aggregate(
-                        measure.name, signature, own, side=metric.needs, rule=turn_set.rule, higher_is_better=measure.higher_is_better
-                    )
-                )
-            for score in scores:
-                handle.write(dump_line(_score_json(score)))
-    return results
+    scored = Scored([], [])
+    for metric in metrics:
+        if not any(_has_side(record, metric.needs) for record in records.values()):
+            scored.results.append(not_computed(Unavailable(metric, f"the run holds no {metric.needs}s")))
+            continue
+        turn_set = turn_set_for(plan.dataset, metric)
+        turns = _turns_of(plan.dataset, turn_set)
+        scores = _metric_scores(execution, metric, turns, turn_set, run_sha256, records)
+        scored.scores.extend(scores)
+        for measure in metric.measures():
+            own = [score for score in scores if score.measure == measure.name]
+            signature = full_signature(measure, metric, turn_set, collection)
+            better = measure.higher_is_better
+            scored.results.append(aggregate(measure.name, signature, own, side=metric.needs, rule=turn_set.rule, higher_is_better=better))
+    return scored
+
+
+def merged(earlier: Scored, later: Scored, asked: Iterable[str]) -> Scored:
+    """Earlier and later scores of one run: a measure that both have is the later one's.
+
+    Args:
+        earlier: What was scored before.
+        later: What is scored now.
+        asked: The metric families scored now; under such a name ``earlier`` may say that the family could not be computed.
+    """
+    replaced = {*asked, *(result.name for result in later.results)}
+    kept = [result for result in earlier.results if result.name not in replaced]
+    measures = {result.name for result in kept}
+    return Scored([*kept, *later.results], [*(score for score in earlier.scores if score.measure in measures), *later.scores])
+
+
+def write_scores(path: Path, scores: Iterable[Score]) -> None:
+    """Writes ``scores.jsonl`` atomically: a line a turn and measure, metric by metric."""
+    with atomic_text(path) as handle:
+        for score in scores:
+            handle.write(dump_line(_score_json(score)))
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Reads ``scores.jsonl``."""
+    scores = []
+    for line, value in read_jsonl(path):
+        record = Record(path, value, line=line)
+        number = value.get("value")
+        if number is not None and not isinstance(number, int | float):
+            raise record.error(f"field 'value': expected a number or null, found {number!r:.40}")
+        scores.append(Score(record.get("turn_id", str), record.get("measure", str), number, record.optional("reason", str, "") or None))
+    return scores
+
+
+def _has_side(record: TurnRecord, side: Side) -> bool:
+    return bool(record.passages) if side == "ranking" else record.response is not None
 
 
 def not_computed(unavailable: Unavailable) -> MetricResult:

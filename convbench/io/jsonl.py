@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:
     """
     text = "\n".join(line for _, line in read_lines(path))
     try:
-        return json.loads(text)
+        return _parsed(text)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip())
         message = "the JSON ends early (half-written or cut download?)" if cut else f"not valid JSON: {error.msg}"
@@ -72,12 +72,22 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _parsed(line)
         except json.JSONDecodeError as error:
             raise DataError(path, f"not valid JSON: {error.msg}, column {error.colno}", line=number) from None
         if not isinstance(value, dict):
             raise DataError(path, f"expected a JSON object, found {type(value).__name__}", line=number)
         yield number, value
+
+
+def _parsed(text: str) -> Any:
+    """``json.loads`` whose failures are all ``JSONDecodeError``: Python limits the digits of a number and the depth of lists, too."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError(str(error).partition(":")[0], text, 0) from None
 
 
 def dump_line(value: Any) -> str:

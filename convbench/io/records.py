@@ -43,7 +43,16 @@ class Record:
         value = self.values[field]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.error(f"field {field!r}: expected {_NAMES[kind]}, found {_shown(value)}")
+        if isinstance(value, str):
+            self.check_text(field, value)
         return value
+
+    def check_text(self, field: str, value: str) -> None:
+        """Raises where a string is no text: JSON's escapes can name half of a surrogate pair, which no file or tokenizer takes."""
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise self.error(f"field {field!r} holds {value[error.start]!r}, half of a surrogate pair; repair the file") from None
 
     def optional(self, field: str, kind: type[T], default: T) -> T:
         """The field's value, or ``default`` where it is absent or null."""
@@ -55,6 +64,7 @@ class Record:
         for index, value in enumerate(values):
             if not isinstance(value, str):
                 raise self.error(f"field {field!r}[{index}]: expected a string, found {_shown(value)}")
+            self.check_text(f"{field}[{index}]", value)
         return values
 
     def records(self, field: str) -> list[Record]:

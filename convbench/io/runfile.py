@@ -39,6 +39,7 @@ def _passages(record: Record) -> tuple[tuple[str, float], ...]:
         if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
             raise record.error(f"passages[{index}]: expected [id, score], found {item!r:.80}")
         passage_id, score = item
+        record.check_text(f"passages[{index}]", passage_id)
         if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= sys.float_info.max:
             turn_id = record.values.get("turn_id")
             raise record.error(f"turn {turn_id!r}: passage {passage_id!r}: score {score!r:.40} is not a finite number")
@@ -50,14 +51,11 @@ def _passages(record: Record) -> tuple[tuple[str, float], ...]:
 
 def record_from_json(record: Record) -> TurnRecord:
     """Reads one turn line. Only ``turn_id`` is required, so that other tools' files are easy to write."""
-    response = record.values.get("response")
-    if response is not None and not isinstance(response, str):
-        raise record.error(f"field 'response': expected a string or null, found {type(response).__name__}")
     return TurnRecord(
         turn_id=record.get("turn_id", str),
         query=record.optional("query", str, ""),
         passages=_passages(record),
-        response=response,
+        response=None if record.values.get("response") is None else record.get("response", str),
         evidence=tuple(record.strings("evidence")) if "evidence" in record.values else (),
         abstained=record.optional("abstained", bool, False),
         usage=record.optional("usage", dict, {}),

@@ -293,7 +293,7 @@ def test_a_system_that_needs_rewrites_where_some_are_missing(out, tmp_path):
         ("other.jsonl", '{"turn_id": "1_1", "passages": [["a", 2], ["a", 1]]}\n', DATA, ":1: turn '1_1': passage 'a' appears twice"),
         ("other.jsonl", '{"turn_id": "1_1"}\n{"turn_id": "1_1"}\n', DATA, ":2: turn '1_1' appears twice"),
         ("other.jsonl", '{"turn_id": "1_1", "passages": [["a",\n', DATA, ":1: not valid JSON"),
-        ("other.jsonl", '{"turn_id": "1_1", "response": 7}\n', DATA, ":1: field 'response': expected a string or null, found int"),
+        ("other.jsonl", '{"turn_id": "1_1", "response": 7}\n', DATA, ":1: field 'response': expected a string"),
         ("other.jsonl", '{"schema": "convbench.run/9"}\n', DATA, ":1: schema 'convbench.run/9' is not known"),
         ("other.trec", "1_1 Q0 a 1 1e39 x\n", BROKEN_RUN, "turn 1_1: passage 'a' has the score 1e+39; expected a finite 32-bit number"),
         ("other.trec", "q1 Q0 a 1 2 x\n", BROKEN_RUN, ": none of its turns (q1 ...) is a turn of this dataset (1_1, 1_2, 1_3 ...)"),
@@ -529,10 +529,11 @@ def test_control_c(pattern, out, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.0, 3.6, 4.2])
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0])
 def test_control_c_at_any_time(seconds, out, tmp_path):
-    """While packages are imported, the store and the index are built, a model is loaded ..."""
+    """While packages are imported, the index is built, a model is loaded ..."""
     process = start("run", "bm25-query", "-d", "topiocqa", "--out", out, "--cache", tmp_path / "cache", "--metrics", "bertscore")
+    wait_for(process, "*", tmp_path / "cache")  # before, it may be the interpreter that is interrupted
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     stopped = completed(process)

@@ -46,6 +46,8 @@ def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
         ("[1]", "expected a JSON object, found list"),
         ('"text"', "expected a JSON object, found str"),
         ("null", "expected a JSON object, found NoneType"),
+        (f'{{"a": {"1" * 5000}}}', "not valid JSON: Exceeds the limit"),
+        ("[" * 100_000, "not valid JSON: maximum recursion depth exceeded"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:

@@ -53,6 +53,16 @@ def test_optional_takes_the_default_for_absent_and_null_but_not_for_wrong() -> N
         record(f=3).optional("f", str, "default")
 
 
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDCA1)])
+def test_half_a_surrogate_pair_is_no_text(half: str) -> None:
+    assert record(f="\U0001f4a1").get("f", str) == "💡"
+    message = r"^dev\.json \[record 3\]: field '{}' holds '\\u[0-9a-f]{{4}}', half of a surrogate pair; repair the file$"
+    with pytest.raises(DataError, match=message.format("f")):
+        record(f=f"a {half} b").get("f", str)
+    with pytest.raises(DataError, match=message.format(r"f\[1\]")):
+        record(f=["a", half]).strings("f")
+
+
 def test_a_long_value_is_cut_short() -> None:
     with pytest.raises(DataError) as caught:
         record(f="long " * 99).get("f", int)
