@@ -20,6 +20,9 @@ from convbench.cli.main import main
 
 MINI = Path(__file__).parents[1] / "convbench" / "datasets" / "mini"
 
+# Tests run side by side: more threads than cores make small models wait for each other.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+
 _FORKS = multiprocessing.get_context("forkserver")
 # What a run imports lazily is imported once, before the forks: it is most of the time of a small run.
 _FORKS.set_forkserver_preload(
@@ -77,7 +80,8 @@ def _as_command(arguments: tuple[object, ...]) -> Iterator[None]:
 def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     """Starts a command in a process of its own, from a fresh interpreter."""
     command = [sys.executable, "-c", "from convbench.cli.main import main; main()", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+    environment = {**os.environ, **_ENVIRONMENT}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
 
 
 def completed(process: subprocess.Popen[str]) -> Finished:
@@ -89,7 +93,8 @@ def completed(process: subprocess.Popen[str]) -> Finished:
 def fork(log: Path, *arguments: object) -> multiprocessing.process.BaseProcess:
     """Starts a command in a forked process that has everything imported; what it prints goes to ``log``."""
     process = _FORKS.Process(target=_forked, args=(str(log), [*map(str, arguments)]), daemon=True)
-    process.start()
+    with patch.dict(os.environ, _ENVIRONMENT):  # the first one starts the server that all are forked from
+        process.start()
     return process
 
 

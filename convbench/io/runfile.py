@@ -51,11 +51,16 @@ def _passages(record: Record) -> tuple[tuple[str, float], ...]:
 
 def record_from_json(record: Record) -> TurnRecord:
     """Reads one turn line. Only ``turn_id`` is required, so that other tools' files are easy to write."""
+    response = record.values.get("response")
+    if response is not None:
+        if not isinstance(response, str):
+            raise record.error(f"field 'response': expected a string or null, found {type(response).__name__}")
+        record.check_text("response", response)
     return TurnRecord(
         turn_id=record.get("turn_id", str),
         query=record.optional("query", str, ""),
         passages=_passages(record),
-        response=None if record.values.get("response") is None else record.get("response", str),
+        response=response,
         evidence=tuple(record.strings("evidence")) if "evidence" in record.values else (),
         abstained=record.optional("abstained", bool, False),
         usage=record.optional("usage", dict, {}),

@@ -151,11 +151,11 @@ def test_run_as_json(finished):
     assert f"report: {finished / 'report.html'}" in again.err
 
 
-def test_quiet_leaves_warnings_only(finished):
-    again = succeed("--quiet", "run", "bm25-query", "-d", "topiocqa", "--out", finished, *RETRIEVAL)
+def test_quiet_leaves_warnings_only(copied):
+    again = succeed("--quiet", "run", "bm25-query", "-d", "topiocqa", "--out", copied, *RETRIEVAL)
     assert again.err == ""
     warned = succeed(
-        "--quiet", "run", "bm25-query", "-d", "topiocqa", "--out", finished, "--metrics", "retrieval,bertscore", "--offline",
+        "--quiet", "run", "bm25-query", "-d", "topiocqa", "--out", copied, "--metrics", "retrieval,bertscore", "--offline",
         "--bertscore-model", "nobody/nothing",
     )  # fmt: skip
     assert warned.err.startswith("bertscore will not be computed: nobody/nothing: not on this machine")

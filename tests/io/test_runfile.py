@@ -75,7 +75,7 @@ def test_nulls_stand_for_what_is_left_out(tmp_path: Path) -> None:
         ({"query": "no id"}, "field 'turn_id' is missing"),
         ({"turn_id": 3}, "field 'turn_id': expected a string, found int 3"),
         ({"turn_id": "1_1"}, "turn '1_1' appears twice"),
-        ({"turn_id": "2_1", "response": ["a"]}, "field 'response': expected a string, found list"),
+        ({"turn_id": "2_1", "response": ["a"]}, "field 'response': expected a string or null, found list"),
         ({"turn_id": "2_1", "passages": {"p": 1}}, "field 'passages': expected a list, found dict"),
         ({"turn_id": "2_1", "passages": ["p"]}, r"passages\[0\]: expected \[id, score\], found 'p'"),
         ({"turn_id": "2_1", "passages": [["p", 1], ["q"]]}, r"passages\[1\]: expected \[id, score\], found \['q'\]"),
