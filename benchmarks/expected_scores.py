@@ -70,7 +70,9 @@ def main() -> None:
                 except UsageError as error:
                     print(f"{baseline} on {name}: left out: {error}")
             target = shipped("baselines") / baseline / "expected.json"
-            target.write_text(json.dumps({"baseline": baseline, "packages": package_versions(), "scores": scores}, indent=2) + "\n", encoding="utf-8")
+            target.write_text(
+                json.dumps({"baseline": baseline, "packages": package_versions(), "scores": scores}, indent=2) + "\n", encoding="utf-8"
+            )
             print(f"{baseline}: {len(scores)} sets")
 
 

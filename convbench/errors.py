@@ -93,6 +93,8 @@ def reading_error(error: OSError, path: str | Path) -> MissingFileError | None:
 def storage_error(error: OSError, path: str | Path | None = None) -> StorageError | None:
     """The ``StorageError`` for an ``OSError`` that is about space, permission or place, else None."""
     advice = _STORAGE_ERRNOS.get(error.errno or 0)
+    if advice is None and error.errno is None and "written" in str(error):
+        advice = _STORAGE_ERRNOS[errno.ENOSPC]  # numpy counts the bytes that were not written, without an errno
     if advice is None:
         return None
     name = path or error.filename or "output"

@@ -48,11 +48,19 @@ class Collection:
 
 
 class SplitSize(Config):
-    """Published size of a split; ``verified`` says that the counts were seen on the real files."""
+    """Facts about a split.
+
+    Attributes:
+        conversations: Published number of conversations.
+        turns: Published number of turns.
+        verified: The counts were seen on the real files.
+        relevant_from: The lowest grade that binary measures count as relevant, as the literature does on this split.
+    """
 
     conversations: int | None = None
     turns: int | None = None
     verified: bool = False
+    relevant_from: int = 1
 
 
 class DatasetCard(Config):

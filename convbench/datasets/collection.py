@@ -9,6 +9,7 @@ from convbench.datasets.base import Collection
 from convbench.datasets.loading import Dataset
 from convbench.datasets.store import ArrowPassageStore
 from convbench.datasets.store_build import build_store
+from convbench.errors import DataError
 from convbench.io.cache import remembered_sha256
 from convbench.io.digests import value_sha256
 from convbench.progress import progress_bar
@@ -29,5 +30,11 @@ def prepare_store(dataset: Dataset, collection: Collection, cache: Path) -> Arro
     identity = collection_identity(dataset, collection, cache)
     digest = value_sha256(identity)
     folder = cache / "stores" / f"{dataset.name}-{digest[:32]}"
-    with progress_bar(f"{dataset.name}: passage store", None, unit="passage") as advance:
-        return build_store(collection.passages, folder, sources={dataset.name: digest}, progress=advance)
+    try:
+        with progress_bar(f"{dataset.name}: passage store", None, unit="passage") as advance:
+            return build_store(collection.passages, folder, sources={dataset.name: digest}, progress=advance)
+    except DataError as error:
+        if str(folder) not in str(error):
+            raise  # it names the corpus file itself
+        message = str(error).partition(": ")[2]
+        raise DataError(", ".join(str(file) for file in collection.files), message) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from convbench.errors import DataError
 from convbench.io.jsonl import read_jsonl, read_lines
 from convbench.io.records import Record
+from convbench.io.trec_run import BLANK
 from convbench.types import Passage
 
 _COLUMNS = ["id", "text", "title"]
@@ -33,6 +34,8 @@ def tsv_passages(path: Path) -> Iterator[Passage]:
         DataError: Wrong number of columns, a quote that is not closed on its line, a header in another order, or an unusable id.
     """
     for number, line in read_lines(path):
+        if not line:
+            continue
         fields = line.split("\t")
         if '\t"' in line or line.startswith('"'):
             fields = _unquoted(path, number, line)
@@ -43,7 +46,7 @@ def tsv_passages(path: Path) -> Iterator[Passage]:
             if fields != _COLUMNS:
                 raise DataError(path, f"found the header {' '.join(fields)!r:.80}, expected {' '.join(_COLUMNS)!r}", line=number)
             continue
-        _check_id(id_, path, number)
+        check_id(id_, path, number)
         yield Passage(id_, text, title)
 
 
@@ -64,7 +67,7 @@ def jsonl_passages(paths: Sequence[Path], *, id_field: str, text_field: str, tit
         for number, value in read_jsonl(path):
             record = Record(path, value, line=number)
             id_ = record.get(id_field, str)
-            _check_id(id_, path, number)
+            check_id(id_, path, number)
             title = record.optional(title_field, str, "") if title_field is not None else ""
             yield Passage(id_, record.get(text_field, str), title)
 
@@ -89,9 +92,15 @@ def _unquoted(path: Path, number: int, line: str) -> list[str]:
     return fields
 
 
-def _check_id(id_: str, path: Path, number: int) -> None:
-    """Blanks of every kind may stand in an id (INSCIT's are article titles); what breaks a line or a column may not."""
+def check_id(id_: str, path: Path, number: int | None = None) -> None:
+    """Blanks of every kind may stand in an id (INSCIT's are article titles); what breaks a line or a column may not.
+
+    Raises:
+        DataError: The id is empty, holds a control character, or U+2423, which stands for a blank in TREC runs.
+    """
     if not id_.strip():
         raise DataError(path, "the passage id is empty: every passage needs one", line=number)
+    if BLANK in id_:
+        raise DataError(path, f"passage id {id_!r:.80} holds U+2423, which stands for a blank in TREC runs", line=number)
     if not id_.isprintable() and _CONTROL.search(id_):
         raise DataError(path, f"passage id {id_!r:.80} holds a control character or line break", line=number)

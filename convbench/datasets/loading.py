@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -59,6 +60,7 @@ class Dataset:
         options: Reading options, defaults filled in.
         files: Files that the conversations were read from.
         notes: What the user should know (a limit, spare rewrites ...).
+        bundled: It is the set that ships with convbench, not the user's files.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Dataset:
     options: Mapping[str, str]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    bundled: bool
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -78,7 +81,7 @@ class Dataset:
     @property
     def licence(self) -> str:
         """The terms of the data: the dataset's, or convbench's own for a bundled set."""
-        return "Apache-2.0 (bundled set, written for convbench)" if self.split == MINI else self.card.licence
+        return "Apache-2.0 (bundled set, written for convbench)" if self.bundled else self.card.licence
 
     def all_turns(self) -> TurnSet:
         """Every turn of the split."""
@@ -123,6 +126,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     adapter_type = adapter_class(request.name)
     root = request.data or _bundled_root(request.name)
     split = _resolve_split(adapter_type, request)
+    _refuse_file_of_another_split(adapter_type, root, split)
     options = _resolve_options(adapter_type, request.options or {})
     adapter = adapter_type(DatasetSource(root, split, request.corpus, options))
     conversations = tuple(adapter.conversations())
@@ -139,7 +143,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         conversations = tuple(islice(conversations, request.limit))
         if len(conversations) < total:
             notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {request.name}")
-    return Dataset(request.name, split, load_card(request.name), adapter, conversations, options, files, tuple(notes))
+    return Dataset(request.name, split, load_card(request.name), adapter, conversations, options, files, tuple(notes), request.data is None)
 
 
 def _bundled_root(name: str) -> Path:
@@ -157,6 +161,14 @@ def _resolve_split(adapter: type[DatasetAdapter], request: DatasetRequest) -> st
         known = ", ".join(sorted(adapter.splits))
         raise UsageError(f"{request.name} has no split {wanted!r}.{did_you_mean(wanted, adapter.splits)} Known: {known}")
     return adapter.splits[wanted]
+
+
+def _refuse_file_of_another_split(adapter: type[DatasetAdapter], root: Path, split: str) -> None:
+    """A folder is searched for the split's file; a file is taken as it is, so its name must not say that it is another split's."""
+    words = re.findall(r"[a-z0-9]+", root.name.lower()) if root.is_file() else []
+    named = [adapter.splits[word] for word in words if word in adapter.splits]
+    if named and split not in named:
+        raise UsageError(f"{root}: by its name this is the split {named[0]!r}, and {split!r} is asked for; add --split {named[0]}")
 
 
 def _resolve_options(adapter: type[DatasetAdapter], given: Mapping[str, str]) -> dict[str, str]:

@@ -80,9 +80,12 @@ class QReCC:
 
     def conversations(self) -> Iterator[Conversation]:
         """The split's conversations in file order."""
-        sampled = "NewContext" in self._first.values
+        sampled, judged = "NewContext" in self._first.values, 0
         for number, turns in self._sampled_turns() if sampled else self._complete_turns():
+            judged += sum(bool(turn.gold) for turn in turns)
             yield Conversation(str(number), self.name, self._source.split, tuple(turns))
+        if self._qrels_file and not judged:
+            raise DataError(self._qrels_file, f"judges none of the turns of {self._turns_file}: is it of another split?")
 
     def qrels(self) -> Qrels:
         """The gold passages, grade 1."""
@@ -149,7 +152,7 @@ class QReCC:
         return Turn(row.id, self._query(row), history, references, self._gold(row), row.rewrite, labels=labels)
 
     def _gold(self, row: _Row) -> dict[str, int]:
-        if "Truth_passages" in row.record.values:
+        if "Truth_passages" in self._first.values:
             return dict.fromkeys(row.record.strings("Truth_passages"), 1)
         gold = dict(self._judgements.get(row.id, {}))
         if gold and row.answer is None:

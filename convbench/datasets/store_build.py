@@ -16,6 +16,7 @@ from itertools import islice
 from operator import eq
 from pathlib import Path
 
+from convbench.datasets.corpora import check_id
 from convbench.datasets.id_index import write_id_index
 from convbench.datasets.passage_parts import PassagePart, PassageParts, write_part
 from convbench.datasets.store import MANIFEST, SCHEMA_VERSION, ArrowPassageStore, Manifest, PartFile, read_manifest
@@ -113,6 +114,7 @@ def _write_index(data: Path, manifest: Manifest) -> None:
 def _add_content(digest: hashlib._Hash, batch: list[Passage], folder: Path) -> None:
     """Adds passages to the store's digest; the lengths (in code points) keep one field from running into the next."""
     for passage in batch:
+        check_id(passage.id, folder)
         content = f"{len(passage.id)} {len(passage.title)} {len(passage.text)}\n{passage.id}{passage.title}{passage.text}"
         try:
             digest.update(content.encode())

@@ -132,7 +132,7 @@ class TopiOCQA:
 
     def _raw_row(self, record: Record, conversation: int, number: int) -> _Row:
         question, answer = _text(record, "Question"), _text(record, "Answer")
-        if "Gold_passage" in record.values:
+        if _has_gold(self._first):
             gold: Passage | None = passage(record.record("Gold_passage"), "id")
         else:
             gold = self._joined_gold.gold(record, conversation, number, question) if self._joined_gold else None

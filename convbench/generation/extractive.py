@@ -13,8 +13,8 @@ from pydantic import Field
 from convbench.config import Config
 from convbench.generation.base import GenerationInput
 from convbench.generation.sentences import split_sentences
-from convbench.retrieval.text import Analyzer, AnalyzerConfig
 from convbench.types import Response
+from convbench.views.words import Analyzer, AnalyzerConfig
 
 VERSION = 1
 

@@ -63,6 +63,7 @@ class Results(Config):
     dataset: DatasetResult
     conditions: dict[str, Any]
     seed: int
+    run_sha256: str = Field(description="digest of the turns.jsonl that was scored")
     metrics: list[MetricResult]
     statistics: dict[str, Any] = Field(
         default_factory=lambda: {"interval": "percentile bootstrap over conversations", "resamples": RESAMPLES, "seed": 0}

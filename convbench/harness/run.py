@@ -9,24 +9,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import convbench
-from convbench.datasets.loading import MINI
 from convbench.errors import ConvbenchError, StorageError, UsageError
 from convbench.harness.execute import Execution, all_finished
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
-from convbench.harness.provenance import environment, package_versions
-from convbench.harness.results import DatasetResult, MetricResult, Results, read_results, write_results
-from convbench.harness.scoring import Scored, check_metrics, merged, not_computed, read_scores, score_run, write_scores
+from convbench.harness.provenance import environment
+from convbench.harness.results import Results, read_results, write_results
+from convbench.harness.scoring import Checked, Scored, check_metrics, merged, not_computed, read_scores, score_run, write_scores
 from convbench.harness.spec import RunSpec
+from convbench.harness.summary import summarise
+from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
 from convbench.metrics.base import Metric
 from convbench.types import TurnRecord
-
-_COLLECTION_WARNINGS = {
-    "gold-union": "no corpus file: the collection is the union of the gold passages, an easier task than the real one",
-    "unchecked": "no corpus file: passage ids of the run were not checked against the collection",
-}
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +42,7 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
     """
     folder = RunFolder(path)
     plan = Plan(spec, folder, cache, offline=offline)
-    ready, unavailable = check_metrics(metrics)
+    checked = check_metrics(metrics)
     _ = plan.stages  # a stage that cannot do some turn says so before the folder is made
     with folder.locked():
         folder.refuse_other(spec, plan.inputs)
@@ -59,14 +54,11 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
             log.info("%s on %s: every stage is finished, nothing to infer", plan.system.name, plan.dataset.name)
         try:
             records = execution.inference()
-            scored = score_run(execution, records, ready)
-            write_scores(folder.scores, scored.scores)
+            results = _score(execution, records, metrics, checked)
         except (ConvbenchError, OSError, KeyboardInterrupt) as error:
             with suppress(StorageError):  # on a full disk the note fails too
                 _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
             raise
-        results = _results(execution, [*scored.results, *map(not_computed, unavailable)], records)
-        write_results(folder.results, results)
         _note(plan, [*history, _ended(started, "finished", execution)])
     return results
 
@@ -82,31 +74,33 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
     if not folder.turns.exists():
         raise UsageError(f"{path}: inference is not finished; run the same `convbench run` command again first")
     plan = Plan(spec, folder, cache, offline=offline)
-    ready, unavailable = check_metrics(metrics)
+    checked = check_metrics(metrics)
     with folder.locked():
         folder.refuse_other(spec, plan.inputs)
         execution = Execution(plan)
         records = dict(read_run(folder.turns).records)
-        later = score_run(execution, records, ready)
-        later.results.extend(map(not_computed, unavailable))
-        scored = merged(_earlier(folder), later, [metric.name for metric in metrics])
-        write_scores(folder.scores, scored.scores)
-        results = _results(execution, scored.results, records)
-        write_results(folder.results, results)
+        return _score(execution, records, metrics, checked)
+
+
+def _score(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric], checked: Checked) -> Results:
+    """Scores a run and writes ``scores.jsonl`` and ``results.json``; measures of this very run that were not asked for stay in them."""
+    folder = execution.plan.folder
+    run_sha256 = file_sha256(folder.turns)
+    later = score_run(execution, records, checked.ready, run_sha256)
+    later.results.extend(map(not_computed, checked.unavailable))
+    scored = merged(_earlier(folder, run_sha256), later, [metric.name for metric in metrics])
+    write_scores(folder.scores, scored.scores)
+    results = summarise(execution, records, scored.results, run_sha256)
+    write_results(folder.results, results)
     return results
 
 
-def _earlier(folder: RunFolder) -> Scored:
-    """What was scored before; nothing where scoring never came to its end."""
+def _earlier(folder: RunFolder, run_sha256: str) -> Scored:
+    """What was scored before of the same run; nothing where scoring never came to its end."""
     if not (folder.results.exists() and folder.scores.exists()):
         return Scored([], [])
-    return Scored(read_results(folder.results).metrics, read_scores(folder.scores))
-
-
-def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
-    """Turns that some measure averages over and that the run lacks."""
-    counted = {*plan.dataset.retrieval_turns().ids, *plan.dataset.response_turns().ids}
-    return [turn.id for turn in plan.dataset.turns if turn.id in counted and turn.id not in records]
+    results = read_results(folder.results)
+    return Scored(results.metrics, read_scores(folder.scores)) if results.run_sha256 == run_sha256 else Scored([], [])
 
 
 def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:
@@ -130,46 +124,3 @@ def _ended(started: str, status: str, execution: Execution, error: str | None = 
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _unknown_passages(execution: Execution, records: Mapping[str, TurnRecord]) -> list[str]:
-    """Passages of a run from elsewhere that the collection does not hold."""
-    if execution.plan.system.needs_passages or execution.store is None:
-        return []
-    ids = sorted({passage_id for record in records.values() for passage_id, _ in record.passages})
-    return [passage_id for passage_id, row in zip(ids, execution.store.rows(ids), strict=True) if row < 0]
-
-
-def _results(execution: Execution, metrics: list[MetricResult], records: Mapping[str, TurnRecord]) -> Results:
-    plan, dataset = execution.plan, execution.plan.dataset
-    collection = execution.collection()
-    tier = MINI if dataset.split == MINI else collection["origin"]
-    warnings = list(dataset.notes)
-    if collection["origin"] in _COLLECTION_WARNINGS:
-        warnings.append(_COLLECTION_WARNINGS[collection["origin"]])
-    if unknown := _unknown_passages(execution, records):
-        warnings.append(f"{len(unknown)} retrieved passages are not in the collection (first: {', '.join(unknown[:5])})")
-    if missing := _missing(plan, records):
-        warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
-    return Results(
-        convbench_version=convbench.__version__,
-        system=plan.spec.system,
-        dataset=DatasetResult(
-            name=dataset.name,
-            split=dataset.split,
-            options=dict(dataset.options),
-            tier=tier,
-            collection_sha256=collection["sha256"],
-            passages=collection["passages"],
-            turnset_sha256=dataset.all_turns().sha256,
-            n_conversations=len(dataset.conversations),
-            n_turns=len(dataset.turns),
-            n_judged=len(dataset.retrieval_turns().ids),
-            licence=dataset.licence,
-        ),
-        conditions=plan.system.conditions(),
-        seed=plan.spec.seed,
-        metrics=metrics,
-        packages=package_versions(),
-        warnings=warnings,
-    )

@@ -15,10 +15,10 @@ from convbench.harness.plan import split_batches
 from convbench.harness.results import MetricResult, aggregate
 from convbench.harness.stage_output import StageOutput
 from convbench.io.atomic import atomic_text
-from convbench.io.digests import file_sha256, value_sha256
+from convbench.io.digests import value_sha256
 from convbench.io.jsonl import dump_line, read_jsonl
 from convbench.io.records import Record
-from convbench.metrics.base import Measure, Metric, Side, response_references
+from convbench.metrics.base import GradedMetric, Measure, Metric, Side, response_references
 from convbench.systems.base import Row
 from convbench.types import Score, Turn, TurnRecord, TurnSet
 
@@ -33,7 +33,15 @@ class Unavailable:
     reason: str
 
 
-def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavailable]]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Metrics that can be computed here, and those that cannot."""
+
+    ready: list[Metric]
+    unavailable: list[Unavailable]
+
+
+def check_metrics(metrics: Sequence[Metric]) -> Checked:
     """Sorts metrics into those whose resources are there and those whose are not; asked before any inference."""
     ready: list[Metric] = []
     unavailable: list[Unavailable] = []
@@ -45,7 +53,7 @@ def check_metrics(metrics: Sequence[Metric]) -> tuple[list[Metric], list[Unavail
         except ResourceError as error:
             log.warning("%s will not be computed: %s", metric.name, error)
             unavailable.append(Unavailable(metric, str(error)))
-    return ready, unavailable
+    return Checked(ready, unavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +64,19 @@ class Scored:
     scores: list[Score]
 
 
-def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric]) -> Scored:
+def fitted(metric: Metric, dataset: Dataset) -> Metric:
+    """The metric as the dataset's literature uses it on this split."""
+    return metric.from_grade(dataset.card.splits[dataset.split].relevant_from) if isinstance(metric, GradedMetric) else metric
+
+
+def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric], run_sha256: str) -> Scored:
     """Scores ``records`` with every metric; a side that no record of the run has (a TREC run's responses) is not computed."""
     plan = execution.plan
     collection = (execution.collection()["sha256"] or "unchecked")[:12]
-    run_sha256 = file_sha256(plan.folder.turns)
     scored = Scored([], [])
-    for metric in metrics:
-        if not any(_has_side(record, metric.needs) for record in records.values()):
+    for metric in (fitted(metric, plan.dataset) for metric in metrics):
+        searched = metric.needs == "ranking" and plan.system.needs_passages  # then empty rankings are its answer, and score 0
+        if not searched and not any(_has_side(record, metric.needs) for record in records.values()):
             scored.results.append(not_computed(Unavailable(metric, f"the run holds no {metric.needs}s")))
             continue
         turn_set = turn_set_for(plan.dataset, metric)

@@ -43,9 +43,10 @@ class RunSpec(Config):
 
     @property
     def digest(self) -> str:
-        """Identifies the run: places of files do not matter, what they are for does."""
-        dataset = self.dataset.model_dump(exclude={"data", "corpus", "rewrites"})
-        return value_sha256({"system": self.system, "dataset": dataset, "seed": self.seed})
+        """Identifies what is asked for; what is read for it (split, options, files) is compared by content, see ``Plan.inputs``."""
+        system = {key: value for key, value in self.system.items() if key != "description"}
+        dataset = self.dataset.model_dump(include={"name", "limit"})
+        return value_sha256({"system": system, "dataset": dataset, "seed": self.seed})
 
 
 def _path(text: str | None) -> Path | None:

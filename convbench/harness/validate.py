@@ -69,7 +69,7 @@ def _dataset_problems(records: Mapping[str, TurnRecord], dataset: Dataset, cache
     missing = [turn.id for turn in dataset.turns if turn.id not in records]
     unknown = [turn_id for turn_id in records if turn_id not in known]
     if missing:
-        yield Problem("error", f"{_turns(missing)} of {len(known)} missing from the run; they will score 0")
+        yield Problem("error", f"{_turns(missing)} of {len(known)} missing from the run; where a measure averages over them they score 0")
     if unknown:
         yield Problem("error", f"{_turns(unknown)} not in {dataset.name} {dataset.split}: another split or numbering?")
     yield from _unknown_passages(records, dataset, cache)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from convbench.errors import StorageError
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
 
@@ -30,5 +32,6 @@ def remembered_sha256(path: Path, cache: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no memo, or one that another version wrote: computed anew below
     digest = file_sha256(path)
-    write_text(memo, json.dumps({"state": state, "sha256": digest}) + "\n")
+    with suppress(StorageError):  # only a shortcut: where the cache cannot be written to, the next run computes it again
+        write_text(memo, json.dumps({"state": state, "sha256": digest}) + "\n")
     return digest

@@ -57,7 +57,7 @@ def read_json(path: Path) -> Any:
     try:
         return _parsed(text)
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip())
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         message = "the JSON ends early (half-written or cut download?)" if cut else f"not valid JSON: {error.msg}"
         raise DataError(path, f"{message}, column {error.colno}", line=error.lineno) from None
 

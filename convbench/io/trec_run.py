@@ -16,19 +16,20 @@ from convbench.io.atomic import atomic_text
 from convbench.io.jsonl import read_lines
 from convbench.types import Ranking
 
-_BLANK = "\N{OPEN BOX}"
+BLANK = "\N{OPEN BOX}"
+"""Stands for a blank in a passage id."""
 # ASCII blanks only: str.split would also cut at a no-break space, which passage ids may hold.
 _COLUMN_ENDS = re.compile(r"[ \t]+")
 
 
 def escape_id(passage_id: str) -> str:
     """A passage id as one TREC column."""
-    return passage_id.replace(" ", _BLANK)
+    return passage_id.replace(" ", BLANK)
 
 
 def unescape_id(column: str) -> str:
     """The passage id that a TREC column stands for."""
-    return column.replace(_BLANK, " ")
+    return column.replace(BLANK, " ")
 
 
 def write_trec_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:

@@ -67,6 +67,14 @@ class Metric(Protocol):
         """
 
 
+@runtime_checkable
+class GradedMetric(Protocol):
+    """A metric that needs to know from which grade on a passage is relevant; a dataset's card says so."""
+
+    def from_grade(self, grade: int) -> Metric:
+        """The same metric counting from another grade."""
+
+
 def response_references(turn: Turn) -> list[str]:
     """The texts a response is compared with: kinds ``response`` and ``additional``, in order."""
     return [reference.text for reference in turn.references if reference.kind in ("response", "additional")]

@@ -18,9 +18,9 @@ from convbench.io.digests import value_sha256
 from convbench.progress import progress_bar
 from convbench.retrieval.base import Query
 from convbench.retrieval.canonical import canonical
-from convbench.retrieval.text import Analyzer, AnalyzerConfig
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW, passage_text
+from convbench.views.words import Analyzer, AnalyzerConfig
 
 VERSION = 1
 _READ = 10_000

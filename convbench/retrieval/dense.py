@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from convbench.backends.base import TextEncoder, Vectors
 from convbench.backends.encoder import EncoderProfile
@@ -20,7 +21,10 @@ from convbench.retrieval.canonical import canonical
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW, passage_text
 
-VERSION = 1
+VERSION = 2
+Rows: TypeAlias = "npt.NDArray[np.int64]"
+"""Row numbers of the store, shape (queries, k)."""
+
 SHARD_ROWS = 8192
 """Passages a shard: the unit of resuming an interrupted encoding, and of memory in search."""
 
@@ -63,13 +67,24 @@ class DenseRetriever:
     def search(self, queries: Sequence[Query], k: int) -> list[Ranking]:
         """The k nearest passages of each query by inner product."""
         vectors = self._encoder.encode_queries([text for _, text in queries])
-        scores, rows = search_shards(vectors, self._shards, min(k, len(self._store)))
+        scores, rows = self._search(vectors, k)
         return [
-            canonical(turn_id, zip(self._store.ids(rows[i]), scores[i].tolist(), strict=True)) for i, (turn_id, _) in enumerate(queries)
+            canonical(turn_id, zip(self._store.ids(rows[i]), scores[i].tolist(), strict=True), depth=k)
+            for i, (turn_id, _) in enumerate(queries)
         ]
 
+    def _search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """At least the k best; looks deeper while the k-th score may be shared beyond the cut, for the tie rule to choose among all."""
+        size = len(self._store)
+        depth = min(k + 1, size)
+        while True:
+            scores, rows = search_shards(vectors, self._shards, depth)
+            if depth == size or bool(np.all(scores[:, -1] < scores[:, k - 1])):
+                return scores, rows
+            depth = min(2 * depth, size)
 
-def search_shards(queries: Vectors, shards: Sequence[Path], k: int) -> tuple[Vectors, np.ndarray[Any, np.dtype[np.int64]]]:
+
+def search_shards(queries: Vectors, shards: Sequence[Path], k: int) -> tuple[Vectors, Rows]:
     """The k largest inner products over all shards.
 
     ``faiss.knn`` is the kernel behind ``IndexFlatIP``; it reads the memory map, so that one shard at a time is in memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from convbench.io.trec_run import read_trec_run
 from convbench.retrieval.canonical import canonical
 from convbench.systems.base import Row, Settings, Stage, SystemConfig, Upstream, Workplace
 from convbench.types import Turn, TurnRecord
+
+log = logging.getLogger(__name__)
 
 RUN_SUFFIXES = (".jsonl", ".jsonl.gz", ".trec", ".trec.gz", ".run", ".run.gz")
 """File names that the command line takes for finished runs."""
@@ -68,10 +71,15 @@ class ReplayStage:
         Raises:
             RunFileError: None is: another dataset, split or numbering.
         """
-        if not any(turn.id in self._records for turn in turns):
-            theirs = ", ".join(list(self._records)[:3])
+        if not self._records:
+            raise RunFileError(f"{self._path}: the run holds no turns")
+        known = {turn.id for turn in turns}
+        strangers = [turn_id for turn_id in self._records if turn_id not in known]
+        if len(strangers) == len(self._records):
             ours = ", ".join(turn.id for turn in turns[:3])
-            raise RunFileError(f"{self._path}: none of its turns ({theirs} ...) is a turn of this dataset ({ours} ...)")
+            raise RunFileError(f"{self._path}: none of its turns ({', '.join(strangers[:3])} ...) is a turn of this dataset ({ours} ...)")
+        if strangers:
+            log.warning("%s: %d of its turns are not evaluated here (first: %s)", self._path, len(strangers), ", ".join(strangers[:3]))
 
     def open(self, workplace: Workplace) -> None:
         """The file is read on first use."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convbench.errors import UsageError
 from convbench.generation.base import GenerationInput, Generator
 from convbench.retrieval.base import Retriever
 from convbench.rewriting.base import QueryRewriter
 from convbench.systems.base import Row, Upstream, Workplace
-from convbench.types import Turn, TurnRecord
+from convbench.types import Passage, Turn, TurnRecord
 from convbench.views.evidence import EvidenceName, evidence_ids
 from convbench.views.history import Order, history_view, utterances, write_query
 
@@ -124,6 +125,11 @@ class GenerateStage:
         """Keeps the store to read evidence from."""
         self._store = workplace.store
 
+    def _texts(self, turn: Turn, ids: Sequence[str]) -> tuple[Passage, ...]:
+        if self._evidence == "gold" and (absent := [id_ for id_ in ids if id_ not in self._store]):
+            raise UsageError(f"turn {turn.id}: gold passage {absent[0]!r} is not in the collection, and --evidence gold needs its text")
+        return tuple(self._store.get(ids))
+
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``text``, ``finish_reason``, ``evidence``, ``abstained``, ``usage``."""
         inputs = []
@@ -131,7 +137,7 @@ class GenerateStage:
             retrieved = [passage_id for passage_id, _ in upstream["search"][turn.id]["passages"]]
             ids = evidence_ids(self._evidence, turn, retrieved, self._passages)
             question = upstream["rewrite"][turn.id]["question"]
-            inputs.append(GenerationInput(turn.id, question, tuple(self._store.get(ids))))
+            inputs.append(GenerationInput(turn.id, question, self._texts(turn, ids)))
         rows = []
         for response in self._generator.generate(inputs):
             counts = {"tokens_in": response.tokens_in, "tokens_out": response.tokens_out}

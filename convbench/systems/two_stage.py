@@ -46,12 +46,12 @@ class TwoStageConfig(SystemConfig):
     overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence"})
 
     def with_conditions(self, *, history: str | None, evidence: str | None) -> TwoStageConfig:
-        """Another history view (``rewrite`` = the human rewrite alone) or evidence view."""
+        """Another history view or evidence view; ``rewrite`` is the human rewrite alone, all other views are without a rewriter."""
         values = self.model_dump()
         if history == "rewrite":
             values |= {"rewriter": "human", "history": {**values["history"], "view": "query"}}
         elif history is not None:
-            values["history"]["view"] = check_history_view(history)
+            values |= {"rewriter": "none", "history": {**values["history"], "view": check_history_view(history)}}
         if evidence is not None:
             values["evidence"] = evidence
         return build_config(TwoStageConfig, values, self.name)

@@ -58,6 +58,7 @@ def run(name: str = "alpha", *metrics: MetricResult, kind: str = "two-stage", **
     }
     given = {
         "convbench_version": "0.1.0",
+        "run_sha256": "c" * 64,
         "system": {"kind": kind, "name": name, "description": f"What {name} does"},
         "dataset": DatasetResult(**dataset | changes.pop("dataset", {})),
         "conditions": {"history": {"view": "full", "order": "newest-first"}, "rewriter": "none", "evidence": "retrieved", "k": 100},

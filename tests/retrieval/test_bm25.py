@@ -17,8 +17,8 @@ from convbench.errors import UsageError
 from convbench.retrieval.base import Retriever
 from convbench.retrieval.bm25 import BM25Config, BM25Retriever
 from convbench.retrieval.canonical import is_canonical
-from convbench.retrieval.text import AnalyzerConfig
 from convbench.types import Passage
+from convbench.views.words import AnalyzerConfig
 
 if TYPE_CHECKING:
     from conftest import StoreOf

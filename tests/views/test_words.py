@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from pydantic import ValidationError
 
-from convbench.retrieval.text import Analyzer, AnalyzerConfig
+from convbench.views.words import Analyzer, AnalyzerConfig
 
 TEXT = "The KEEPERS of the lighthouse: rowing 2 boats, and naïve über-sailors in 1851!"
 

@@ -1,0 +1,82 @@
+"""What ``results.json`` says of a run besides its numbers: dataset, collection, conditions, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import convbench
+from convbench.harness.execute import Execution
+from convbench.harness.plan import Plan
+from convbench.harness.provenance import package_versions
+from convbench.harness.results import DatasetResult, MetricResult, Results
+from convbench.types import TurnRecord
+
+_COLLECTION_WARNINGS = {
+    "gold-union": "no corpus file: the collection is the union of the gold passages, an easier task than the real one",
+    "unchecked": "no corpus file: passage ids of the run were not checked against the collection",
+}
+
+
+def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: list[MetricResult], run_sha256: str) -> Results:
+    """The results of a run: what was evaluated on, under which conditions, the aggregates, and what a reader must know."""
+    plan, dataset = execution.plan, execution.plan.dataset
+    collection = execution.collection()
+    tier = "mini" if dataset.bundled else collection["origin"]
+    warnings = list(dataset.notes)
+    if collection["origin"] in _COLLECTION_WARNINGS:
+        warnings.append(_COLLECTION_WARNINGS[collection["origin"]])
+    if absent := _turns_without_gold_passage(execution):
+        judged = len(dataset.retrieval_turns().ids)
+        warnings.append(f"{len(absent)} of {judged} judged turns have no gold passage in the collection (first: {', '.join(absent[:5])})")
+    if unknown := _unknown_passages(execution, records):
+        warnings.append(f"{len(unknown)} retrieved passages are not in the collection (first: {', '.join(unknown[:5])})")
+    if missing := _missing(plan, records):
+        warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
+    return Results(
+        convbench_version=convbench.__version__,
+        system=plan.spec.system,
+        dataset=DatasetResult(
+            name=dataset.name,
+            split=dataset.split,
+            options=dict(dataset.options),
+            tier=tier,
+            collection_sha256=collection["sha256"],
+            passages=collection["passages"],
+            turnset_sha256=dataset.all_turns().sha256,
+            n_conversations=len(dataset.conversations),
+            n_turns=len(dataset.turns),
+            n_judged=len(dataset.retrieval_turns().ids),
+            licence=dataset.licence,
+        ),
+        conditions=plan.system.conditions(),
+        seed=plan.spec.seed,
+        run_sha256=run_sha256,
+        metrics=metrics,
+        packages=package_versions(),
+        warnings=warnings,
+    )
+
+
+def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
+    """Turns that some measure averages over and that the run lacks."""
+    counted = {*plan.dataset.retrieval_turns().ids, *plan.dataset.response_turns().ids}
+    return [turn.id for turn in plan.dataset.turns if turn.id in counted and turn.id not in records]
+
+
+def _unknown_passages(execution: Execution, records: Mapping[str, TurnRecord]) -> list[str]:
+    """Passages of a run from elsewhere that the collection does not hold."""
+    if execution.plan.system.needs_passages or execution.store is None:
+        return []
+    ids = sorted({passage_id for record in records.values() for passage_id, _ in record.passages})
+    return [passage_id for passage_id, row in zip(ids, execution.store.rows(ids), strict=True) if row < 0]
+
+
+def _turns_without_gold_passage(execution: Execution) -> list[str]:
+    """Judged turns that no retriever can get right, because the collection lacks their gold passages."""
+    if execution.store is None:
+        return []
+    judged = set(execution.plan.dataset.retrieval_turns().ids)
+    turns = [turn for turn in execution.plan.dataset.turns if turn.id in judged]
+    ids = sorted({passage_id for turn in turns for passage_id in turn.gold})
+    known = {passage_id for passage_id, row in zip(ids, execution.store.rows(ids), strict=True) if row >= 0}
+    return [turn.id for turn in turns if known.isdisjoint(turn.gold)]
