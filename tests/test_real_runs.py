@@ -19,8 +19,8 @@ def replay(path) -> dict[str, object]:
     return {"kind": "replay", "name": "other-tool", "run": str(path)}
 
 
-@pytest.mark.parametrize(("split", "folder", "judged"), [("2019", "2019", 173), ("2020", "2020", 208)])
-def test_cast_judgements_score_a_run(real_data, tmp_path, split, folder, judged):
+@pytest.mark.parametrize(("split", "folder", "judged", "relevant_from"), [("2019", "2019", 173, 1), ("2020", "2020", 208, 2)])
+def test_cast_judgements_score_a_run(real_data, tmp_path, split, folder, judged, relevant_from):
     root = real_data / "trec_cast" / folder
     qrels = open_dataset(DatasetRequest("cast", data=root, split=split)).adapter.qrels()
     chance = random.Random(7)
@@ -32,10 +32,12 @@ def test_cast_judgements_score_a_run(real_data, tmp_path, split, folder, judged)
     results = run(spec, tmp_path / "run", [RetrievalMetric()], cache=tmp_path / "cache", offline=True)
     ours = {metric.name: metric for metric in results.metrics}
     run_dict = {turn_id: dict(pairs) for turn_id, pairs in read_trec_run(tmp_path / "other.trec").items()}
-    direct = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.3", "recip_rank"}).evaluate(run_dict)
+    direct = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.3"}).evaluate(run_dict)
+    binary = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}, relevance_level=relevant_from).evaluate(run_dict)
     assert ours["nDCG@3"].n_turns == judged == len(direct)
     assert ours["nDCG@3"].value == pytest.approx(sum(turn["ndcg_cut_3"] for turn in direct.values()) / judged, abs=1e-9)
-    assert ours["RR@100"].value == pytest.approx(sum(turn["recip_rank"] for turn in direct.values()) / judged, abs=1e-9)
+    assert ours["RR@100"].value == pytest.approx(sum(turn["recip_rank"] for turn in binary.values()) / judged, abs=1e-9)
+    assert f"|rel:{relevant_from}|" in ours["RR@100"].signature
     assert results.dataset.tier == "unchecked"
     assert any("not checked" in warning for warning in results.warnings)
 

@@ -338,7 +338,7 @@ def test_turns_that_are_missing_or_unknown(trec):
     assert problems(trec, "-d", "topiocqa") == []
     spoil(trec, "1_2 Q0", "88_2 Q0")
     assert problems(trec, "-d", "topiocqa") == [
-        ("error", "turn 1_2 of 56 missing from the run; they will score 0"),
+        ("error", "turn 1_2 of 56 missing from the run; where a measure averages over them they score 0"),
         ("error", "turn 88_2 not in topiocqa mini: another split or numbering?"),
     ]
     shown = convbench("validate", trec, "-d", "topiocqa")

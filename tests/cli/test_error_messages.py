@@ -473,9 +473,9 @@ def fails_at(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", failing)
             finished = convbench("run", "bm25-query", "-d", "topiocqa", *places, *FAST)
-        if failing.calls < at:
+        if failing.calls < at or at <= MEMOS:
             assert finished.code == 0
-            return False
+            return failing.calls >= at
         assert finished.code == STORAGE, finished
         assert "cannot write: " in finished.error
         assert half_written(out / str(at)) == []
@@ -486,9 +486,13 @@ def fails_at(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     return check
 
 
+MEMOS = 6
+"""The first writes remember the digests of three files; that is only a shortcut, and a run goes on without it."""
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_a_write_that_fails(fails_at, number):
-    assert all(fails_at(at, number) for at in (1, 9, 26, 40))
+    assert all(fails_at(at, number) for at in (MEMOS + 1, 18, 26, 40))
 
 
 @pytest.mark.slow

@@ -84,10 +84,11 @@ def test_unknown_ids_are_counted_and_named(tmp_path: Path) -> None:
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+ids_ = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\u2423"), min_size=1, max_size=12)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(texts, st.tuples(texts, texts), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
+@given(st.dictionaries(ids_, st.tuples(texts, texts), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, records: dict[str, tuple[str, str]], part_rows: int, random: Random) -> None:
     passages = [Passage(id_, *rest) for id_, rest in records.items()]
     store = build(tmp_path_factory.mktemp("any"), passages, part_rows=part_rows)

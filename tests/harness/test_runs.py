@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -422,3 +423,89 @@ def test_without_a_corpus_the_gold_passages_stand_in_and_the_result_says_so(tmp_
     assert "union of the gold passages" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     retrieved = {passage_id for record in records_of(tmp_path / "run").values() for passage_id, _ in record.passages}
     assert retrieved <= gold
+
+
+# ---- what a result warns of
+
+
+def official(folder: Path) -> Path:
+    """The mini set as somebody's dev split, with its corpus."""
+    without_corpus(folder)
+    shutil.copy(MINI / "topiocqa" / "full_wiki_segments.tsv", folder)
+    return folder
+
+
+def test_a_collection_that_lacks_gold_passages_is_warned_of(tmp_path):
+    data = official(tmp_path / "data")
+    corpus = data / "full_wiki_segments.tsv"
+    corpus.write_text("".join(corpus.read_text(encoding="utf-8").splitlines(keepends=True)[:30]), encoding="utf-8")
+    (warning,) = run("bm25-query", tmp_path / "run", "--data", data).warnings
+    assert re.fullmatch(r"[1-9][0-9]* of 56 judged turns have no gold passage in the collection \(first: .*\)", warning)
+
+
+def test_a_replayed_run_with_unknown_passages_is_warned_of(finished, tmp_path):
+    lines = (finished / "retrieval.trec").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "other.trec").write_text(lines[0].replace(" Q0 ", " Q0 x") + "".join(lines[1:]), encoding="utf-8")
+    results = run(tmp_path / "other.trec", tmp_path / "run")
+    assert any(warning.startswith("1 retrieved passages are not in the collection (first: x") for warning in results.warnings)
+
+
+def test_somebody_elses_files_named_mini_are_not_the_bundled_set(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("topiocqa_mini.jsonl", "full_wiki_segments.tsv"):
+        shutil.copy(MINI / "topiocqa" / name, tmp_path / "data")
+    dataset = run("bm25-query", tmp_path / "run", "--data", tmp_path / "data", "--split", "mini").dataset
+    assert (dataset.tier, dataset.licence) == ("corpus", "CC BY-NC-SA 4.0")
+
+
+def test_a_file_that_is_another_splits_by_its_name_is_refused(tmp_path):
+    shutil.copy(MINI / "topiocqa" / "topiocqa_mini.jsonl", tmp_path / "topiocqa_train.jsonl")
+    refused = convbench("run", "bm25-query", "-d", "topiocqa", "--data", tmp_path / "topiocqa_train.jsonl", "--out", tmp_path / "run")
+    assert refused.code == 2
+    assert "by its name this is the split 'train', and 'dev' is asked for; add --split train" in refused.error
+
+
+# ---- sides that a run does not have
+
+
+def test_a_run_without_responses_has_no_response_measures(finished, tmp_path):
+    shutil.copy(finished / "retrieval.trec", tmp_path / "other.trec")
+    results = run(tmp_path / "other.trec", tmp_path / "run", "--metrics", "retrieval,rouge")
+    rouge = next(metric for metric in results.metrics if metric.name == "rouge")
+    assert (rouge.value, rouge.reason) == (None, "the run holds no responses")
+
+
+def test_a_retriever_that_finds_nothing_scores_zero(tmp_path):
+    data = official(tmp_path / "data")
+    turns = data / "topiocqa_dev.jsonl"
+    first = json.loads(turns.read_text(encoding="utf-8").splitlines()[0])
+    turns.write_text(json.dumps({**first, "Question": "what is the of"}) + "\n", encoding="utf-8")
+    assert values(run("bm25-query", tmp_path / "run", "--data", data))["nDCG@3"] == 0.0
+
+
+# ---- scores of several commands
+
+
+def test_measures_that_were_not_asked_for_stay(tmp_path):
+    folder = tmp_path / "run"
+    run("bm25-query", folder, "--metrics", "retrieval")
+    succeed("score", folder, "--metrics", "token-f1")
+    both = values(read_results(folder / "results.json"))
+    assert {"nDCG@3", "F1-max"} <= set(both)
+    assert values(run("bm25-query", folder, "--metrics", "retrieval")) == both
+    assert {line["measure"] for line in score_lines(folder)} == set(both)
+
+
+def test_scores_of_another_inference_do_not_stay(tmp_path):
+    folder = tmp_path / "run"
+    run("bm25-query", folder, "--metrics", "retrieval,token-f1")
+    results = folder / "results.json"
+    results.write_text(results.read_text(encoding="utf-8").replace(read_results(results).run_sha256, "0" * 64), encoding="utf-8")
+    succeed("score", folder, "--metrics", "retrieval")
+    assert "F1-max" not in values(read_results(results))
+
+
+def test_history_of_a_rewrite_baseline_means_what_it_says(tmp_path):
+    results = run("bm25-rewrite", tmp_path / "run", "--history", "query")
+    assert results.conditions["rewriter"] == "none"
+    assert values(results) == values(run("bm25-query", tmp_path / "other"))

@@ -136,6 +136,17 @@ class TestRetriever:
         assert [passage_id for passage_id, _ in ranking.passages[:3]] == ["copy 2", "copy 1", "copy 0"]
         assert is_canonical(ranking)
 
+    @pytest.mark.parametrize("k", [1, 5, 30])
+    def test_ties_at_the_cut_are_broken_by_id_too(
+        self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None, k: int
+    ) -> None:
+        copies = [Passage(f"copy {n:02d}", PASSAGES[0].text) for n in range(50)]
+        retriever = DenseRetriever(minilm)
+        retriever.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path)
+        rankings = retriever.search([("1_1", PASSAGES[0].text), ("1_2", PASSAGES[3].text)], k)
+        assert [passage_id for passage_id, _ in rankings[0].passages] == [f"copy {n:02d}" for n in range(49, 49 - k, -1)]
+        assert rankings[1].passages[0][0] == PASSAGES[3].id
+
     def test_no_queries(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
         retriever = DenseRetriever(minilm)
         retriever.index(store_of(PASSAGES[:3]), tmp_path)

@@ -77,7 +77,7 @@ def test_a_run_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_an_empty_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "turns.jsonl"
     path.write_text("")
-    with pytest.raises(RunFileError, match="none of its turns"):
+    with pytest.raises(RunFileError, match="the run holds no turns"):
         replayed(path)
 
 

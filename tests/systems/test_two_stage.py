@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from convbench.config import build_config
 from convbench.datasets.loading import load_card
-from convbench.errors import DataError, UsageError
+from convbench.errors import UsageError
 from convbench.retrieval.canonical import is_canonical
 from convbench.systems.base import Settings, Stage, System, Workplace
 from convbench.systems.two_stage import TwoStage, TwoStageConfig
@@ -101,7 +101,7 @@ class TestRecords:
         assert [passage_id for passage_id, _ in boat.passages] == ["boat"]
 
     def test_gold_evidence_that_the_collection_lacks_is_an_error(self, workplace: Workplace) -> None:
-        with pytest.raises(DataError, match="passage ids unknown to this collection of 4 passages, first: 'elsewhere'"):
+        with pytest.raises(UsageError, match="turn 1_1: gold passage 'elsewhere' is not in the collection"):
             records(config(evidence="gold"), workplace, [Turn("1_1", "who", gold={"elsewhere": 1})])
 
     def test_no_evidence_no_answer(self, workplace: Workplace) -> None:
