@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from convbench.cli.options import data_options, environment_options, parse_options
+from convbench.cli.options import Source, data_options, environment_options
 
 FOUND_ERRORS = 1
 
@@ -63,7 +62,7 @@ def info_command(dataset: str, as_json: bool) -> None:
 @data_options
 @environment_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
+def prepare_command(dataset: str, source: Source, cache: Path | None, offline: bool, as_json: bool) -> None:
     """Read DATASET's files, check them, and build its passage store. Resumable; a second call finds everything done.
 
     \b
@@ -72,7 +71,7 @@ def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: 
     from convbench.datasets.collection import prepare_store
     from convbench.io.cache import cache_root
 
-    opened = _open(**source)
+    opened = source.open(dataset)
     store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
     summary = {
         "dataset": opened.name,
@@ -98,13 +97,13 @@ def prepare_command(as_json: bool, cache: Path | None, offline: bool, **source: 
 @data_options
 @environment_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def audit_command(as_json: bool, cache: Path | None, offline: bool, **source: Any) -> None:
+def audit_command(dataset: str, source: Source, cache: Path | None, offline: bool, as_json: bool) -> None:
     """Look for trouble in DATASET: duplicate passages, dangling gold passages, turns without judgement or reference ..."""
     from convbench.datasets.audit import audit
     from convbench.datasets.collection import prepare_store
     from convbench.io.cache import cache_root
 
-    opened = _open(**source)
+    opened = source.open(dataset)
     store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
     findings = audit(opened.conversations, opened.adapter.qrels(), store)
     if as_json:
@@ -116,17 +115,3 @@ def audit_command(as_json: bool, cache: Path | None, offline: bool, **source: An
             click.echo(f"{finding.severity:<8} {finding.check}: {finding.message}{examples}")
     if any(finding.severity == "error" for finding in findings):
         raise SystemExit(FOUND_ERRORS)
-
-
-def _open(
-    dataset: str,
-    data: Path | None,
-    split: str | None,
-    corpus: Path | None,
-    rewrites: Path | None,
-    options: tuple[str, ...],
-    limit: int | None,
-) -> Any:
-    from convbench.datasets.loading import DatasetRequest, open_dataset
-
-    return open_dataset(DatasetRequest(dataset, data, split, corpus, rewrites, parse_options(options), limit))

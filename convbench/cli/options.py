@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,15 +14,49 @@ import click
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from convbench.datasets.loading import Dataset
     from convbench.harness.results import Results
+    from convbench.harness.spec import DatasetSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATASET_HELP = "topiocqa, qrecc, orquac, inscit, faithdial, cast"
 
 
-def data_options(function: F) -> F:
-    """Where a dataset is read from."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where datasets are read from, as the options of ``data_options`` say."""
+
+    data: Path | None
+    split: str | None
+    corpus: Path | None
+    rewrites: Path | None
+    options: dict[str, str]
+    limit: int | None
+
+    def spec(self, name: str) -> DatasetSpec:
+        """The specification of one dataset read from here, with absolute paths: a run folder may be used from another place."""
+        from convbench.harness.spec import DatasetSpec
+
+        paths = {key: str(path.absolute()) for key in ("data", "corpus", "rewrites") if (path := getattr(self, key)) is not None}
+        return DatasetSpec(name=name, split=self.split, options=self.options, limit=self.limit, **paths)
+
+    def open(self, name: str) -> Dataset:
+        """Reads one dataset from here."""
+        from convbench.datasets.loading import open_dataset
+
+        return open_dataset(self.spec(name).request())
+
+
+def data_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Where a dataset is read from; the command gets one ``source``."""
+
+    @functools.wraps(function)
+    def with_source(*arguments: Any, options: tuple[str, ...], **given: Any) -> None:
+        own = {key: given.pop(key) for key in ("data", "split", "corpus", "rewrites", "limit")}
+        function(*arguments, source=Source(options=parse_options(options), **own), **given)
+
+    command = with_source
     decorators = [
         click.option(
             "--data", type=click.Path(path_type=Path), help="Folder with official files, found by name at any depth. Default: mini set."
@@ -34,8 +70,8 @@ def data_options(function: F) -> F:
         click.option("--limit", type=click.IntRange(min=1), metavar="CONVERSATIONS", help="Use only the first so many conversations."),
     ]
     for decorator in reversed(decorators):
-        function = decorator(function)
-    return function
+        command = decorator(command)
+    return command
 
 
 def metric_options(function: F) -> F:
@@ -78,11 +114,6 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--option {pair!r}: expected NAME=VALUE")
         parsed[name] = value
     return parsed
-
-
-def absolute(path: Path | None) -> str | None:
-    """A path as ``run.json`` keeps it, so that the run can be scored from another folder."""
-    return str(path.absolute()) if path is not None else None
 
 
 def build_metrics(names: str, model: str, layer: int | None, *, offline: bool) -> list[Any]:

@@ -10,12 +10,11 @@ import click
 
 from convbench.cli.options import (
     DATASET_HELP,
-    absolute,
+    Source,
     build_metrics,
     data_options,
     environment_options,
     metric_options,
-    parse_options,
     show_reports,
 )
 
@@ -35,12 +34,7 @@ from convbench.cli.options import (
 def command(
     systems: tuple[str, ...],
     datasets: tuple[str, ...],
-    data: Path | None,
-    split: str | None,
-    corpus: Path | None,
-    rewrites: Path | None,
-    options: tuple[str, ...],
-    limit: int | None,
+    source: Source,
     out: Path | None,
     history: str | None,
     evidence: str | None,
@@ -67,22 +61,10 @@ def command(
     convbench run minilm-rewrite -d topiocqa --data data/topiocqa --rewrites rewrites.jsonl --out runs/minilm-rewrite
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.batch import RunRequest, plan_all, run_all
-    from convbench.harness.spec import DatasetSpec
     from convbench.io.cache import cache_root
     from convbench.report.write import write_reports
 
-    sources = [
-        DatasetSpec(
-            name=name,
-            split=split,
-            data=absolute(data),
-            corpus=absolute(corpus),
-            rewrites=absolute(rewrites),
-            options=parse_options(options),
-            limit=limit,
-        )
-        for name in dict.fromkeys(datasets)
-    ]
+    sources = [source.spec(name) for name in dict.fromkeys(datasets)]
     scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
     request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline)
     if dry_run:

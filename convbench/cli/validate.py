@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from convbench.cli.options import DATASET_HELP, data_options, environment_options, parse_options
+from convbench.cli.options import DATASET_HELP, Source, data_options, environment_options
 
 FOUND_ERRORS = 4
 
@@ -21,12 +21,7 @@ FOUND_ERRORS = 4
 def command(
     run: Path,
     dataset: str | None,
-    data: Path | None,
-    split: str | None,
-    corpus: Path | None,
-    rewrites: Path | None,
-    options: tuple[str, ...],
-    limit: int | None,
+    source: Source,
     cache: Path | None,
     offline: bool,
     as_json: bool,
@@ -37,12 +32,10 @@ def command(
     convbench validate runs/first
     convbench validate other-tool.trec -d topiocqa --data path/to/topiocqa
     """  # noqa: D301 - click leaves the lines after a backspace as they are
-    from convbench.datasets.loading import DatasetRequest, open_dataset
     from convbench.harness.validate import validate
     from convbench.io.cache import cache_root
 
-    request = DatasetRequest(dataset, data, split, corpus, rewrites, parse_options(options), limit) if dataset else None
-    problems = validate(run, open_dataset(request) if request else None, cache or cache_root())
+    problems = validate(run, source.open(dataset) if dataset else None, cache or cache_root())
     if as_json:
         click.echo(json.dumps([{"severity": problem.severity, "message": problem.message} for problem in problems], ensure_ascii=False))
     else:

@@ -6,6 +6,7 @@ are JSON objects, written as they are made, so that a run that was killed goes o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ class System(Protocol):
         """Joins one turn's rows (stage name -> row) into a line of the run file; None where the system has nothing for the turn."""
 
 
-class SystemConfig(Config):
+class SystemConfig(Config, ABC):
     """Keys that every ``system.yaml`` has.
 
     Attributes:
@@ -130,6 +131,6 @@ class SystemConfig(Config):
         """The configuration under other conditions; only called with those in ``overrides``."""
         return self
 
+    @abstractmethod
     def build(self, settings: Settings) -> System:
         """The system, nothing loaded yet."""
-        raise NotImplementedError(f"{type(self).__name__} builds no system")
