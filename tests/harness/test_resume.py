@@ -56,7 +56,7 @@ class Command:
         """Starts it and kills it at a moment; False where it was done before."""
         process = self.begin(folder, cache)
         while process.is_alive() and not moment(folder, cache):
-            time.sleep(0.0002)
+            time.sleep(0.001)
         process.kill()
         process.join()
         return process.exitcode == -signal.SIGKILL
