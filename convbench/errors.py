@@ -49,7 +49,7 @@ class MissingFileError(ConvbenchError):
 
 
 class RunFileError(ConvbenchError):
-    """A run breaks the rules every run must keep (NaN score, duplicate passage, unknown turn ...)."""
+    """A run breaks the rules of runs: an unusable score, no turns, none of this dataset; a malformed file is a ``DataError``."""
 
     exit_code = 4
 

@@ -28,6 +28,6 @@ def write_reports(runs: Sequence[tuple[Path, Results]], shared: Path | None = No
         write_report([results], folder.report_md, folder.report_html)
     if len(runs) == 1:
         return RunFolder(runs[0][0]).report_html
-    above = RunFolder(shared or Path(os.path.commonpath([path for path, _ in runs])))
+    above = RunFolder(shared or Path(os.path.commonpath([path.absolute() for path, _ in runs])))
     write_report([results for _, results in runs], above.report_md, above.report_html)
     return above.report_html

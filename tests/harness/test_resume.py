@@ -140,7 +140,13 @@ def repeated(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("system", "part"),
-    [("bm25-rewrite", 0.2), ("bm25-rewrite", 0.5), ("bm25-rewrite", 0.8), ("minilm-history", 0.3), ("minilm-history", 0.7)],
+    [
+        ("bm25-rewrite", 0.2),
+        pytest.param("bm25-rewrite", 0.5, marks=pytest.mark.slow),
+        ("bm25-rewrite", 0.8),
+        ("minilm-history", 0.3),
+        pytest.param("minilm-history", 0.7, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_at_any_time(commands, system, part, tmp_path):
     """With an empty cache, so that the passage store, the index and the encoding are hit too."""
