@@ -152,7 +152,7 @@ class TurnRecord:
         evidence: Ids of the passages the responder saw.
         abstained: True where the system declined to answer.
         usage: Counts such as ``tokens_in``.
-        ledger: What views kept and dropped.
+        ledger: What views kept and dropped; ``truncated`` names what did not fit (empty where everything did).
     """
 
     turn_id: str

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from convbench.meter import Meter
+
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dim)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Encoded texts.
+
+    Attributes:
+        vectors: Shape (texts, dim), float32.
+        tokens: What was sent to the model for each text, in tokens, opening and closing tokens included.
+        cut: Tokens of each text that did not fit.
+    """
+
+    vectors: Vectors
+    tokens: tuple[int, ...]
+    cut: tuple[int, ...]
 
 
 @runtime_checkable
@@ -20,11 +38,15 @@ class TextEncoder(Protocol):
     def dim(self) -> int:
         """Length of a vector."""
 
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each model it loads, by the model's label."""
+
     def describe(self) -> dict[str, Any]:
         """Everything that changes a vector: weights' digest, pooling, lengths, prefixes, versions."""
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of queries, shape (len(texts), dim), float32."""
+    def encode_queries(self, texts: Sequence[str], meter: Meter) -> Encoded:
+        """Encodes queries; forward passes and tokens go to the meter."""
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages, shape (len(texts), dim), float32."""
+    def encode_passages(self, texts: Sequence[str], meter: Meter) -> Encoded:
+        """Encodes passages; forward passes and tokens go to the meter."""

@@ -15,8 +15,9 @@ from convbench.datasets.store import PassageStore
 from convbench.errors import UsageError
 from convbench.io.atomic import atomic_folder
 from convbench.io.digests import value_sha256
+from convbench.meter import Meter
 from convbench.progress import progress_bar
-from convbench.retrieval.base import Query
+from convbench.retrieval.base import Found, Query
 from convbench.retrieval.canonical import canonical
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW, passage_text
@@ -52,13 +53,15 @@ class BM25Retriever:
         settings = self.config.model_dump(exclude={"analyzer"})
         return {**settings, "version": VERSION, "passages": PASSAGE_VIEW, "analyzer": self._analyzer.describe()}
 
-    def index(self, store: PassageStore, cache: Path) -> None:
+    def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
         """Opens the index, memory-mapped; builds it on first use."""
         import bm25s
 
         folder = cache / "bm25" / value_sha256([store.sha256, self.describe()])[:32]
         if not folder.exists():
-            self._build(store, folder)
+            with meter.phase("index"):
+                self._build(store, folder)
+        meter.index("bm25", sum(path.stat().st_size for path in folder.iterdir()))
         self._store = store
         self._tokenizer = self._analyzer.tokenizer()
         self._tokenizer.load_vocab(str(folder))
@@ -81,11 +84,11 @@ class BM25Retriever:
             index.save(str(temporary), show_progress=False)
             tokenizer.save_vocab(str(temporary))
 
-    def search(self, queries: Sequence[Query], k: int) -> list[Ranking]:
+    def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:
         """The k best passages with a word of the query; a query of stop words only finds nothing."""
         texts = [text for _, text in queries]
         words = self._tokenizer.tokenize(texts, update_vocab=False, allow_empty=False, show_progress=False)
-        return [self._search(turn_id, ids, k) for (turn_id, _), ids in zip(queries, words, strict=True)]
+        return [Found(self._search(turn_id, ids, k)) for (turn_id, _), ids in zip(queries, words, strict=True)]
 
     def _search(self, turn_id: str, words: list[int], k: int) -> Ranking:
         if not words:

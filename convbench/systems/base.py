@@ -18,6 +18,7 @@ from convbench.config import Config
 from convbench.datasets.base import DatasetCard
 from convbench.datasets.store import PassageStore
 from convbench.errors import MissingFileError
+from convbench.meter import Meter
 from convbench.types import Turn, TurnRecord
 
 Row = dict[str, Any]
@@ -34,10 +35,12 @@ class Workplace:
     Attributes:
         passages: The passages; None where they are not at hand (only for systems that do not need them).
         cache: Folder for indexes and embeddings.
+        meter: Where the stage's costs go.
     """
 
     passages: PassageStore | None
     cache: Path
+    meter: Meter
 
     @property
     def store(self) -> PassageStore:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convbench.errors import UsageError
 from convbench.generation.base import GenerationInput, Generator
-from convbench.retrieval.base import Retriever
+from convbench.retrieval.base import Found, Retriever
 from convbench.rewriting.base import QueryRewriter
 from convbench.systems.base import Row, Upstream, Workplace
 from convbench.types import Passage, Turn, TurnRecord
@@ -95,13 +95,20 @@ class SearchStage:
 
     def open(self, workplace: Workplace) -> None:
         """Opens or builds the index."""
-        self._retriever.index(workplace.store, workplace.cache)
+        self._meter = workplace.meter
+        self._retriever.index(workplace.store, workplace.cache, workplace.meter)
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
-        """Rows: ``passages`` as [id, score] in canonical order."""
+        """Rows: ``passages`` as [id, score] in canonical order; ``usage`` and the tokens of the query that were ``cut``."""
         queries = [(turn.id, upstream["rewrite"][turn.id]["query"]) for turn in turns]
-        rankings = self._retriever.search(queries, self._k)
-        return [{"turn_id": ranking.turn_id, "passages": [list(pair) for pair in ranking.passages]} for ranking in rankings]
+        return [found_row(found) for found in self._retriever.search(queries, self._k, self._meter)]
+
+
+def found_row(found: Found) -> Row:
+    """What a search found for one turn, as a row."""
+    ranking = found.ranking
+    usage = {} if found.tokens is None else {"query_tokens": found.tokens}
+    return {"turn_id": ranking.turn_id, "passages": [list(pair) for pair in ranking.passages], "usage": usage, "cut": found.cut}
 
 
 class GenerateStage:
@@ -164,6 +171,10 @@ def join_rows(turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
         response=generate.get("text"),
         evidence=tuple(generate.get("evidence", [])),
         abstained=generate.get("abstained", False),
-        usage=generate.get("usage", {}),
-        ledger={"history_kept": view.get("kept", []), "history_dropped": view.get("dropped", [])},
+        usage={**search.get("usage", {}), **generate.get("usage", {})},
+        ledger={
+            "history_kept": view.get("kept", []),
+            "history_dropped": view.get("dropped", []),
+            "truncated": {"query_tokens": search["cut"]} if search.get("cut") else {},
+        },
     )
