@@ -1,124 +1,116 @@
-"""A text encoder on any ``AutoModel`` checkpoint: pooling, normalisation, prefixes and lengths are its profile."""
+"""A text encoder on any checkpoint, as its profile says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from pydantic import Field
+from convbench.backends.base import Encoded
+from convbench.backends.checkpoint import Checkpoint, open_checkpoint
+from convbench.backends.encode import encode_inputs
+from convbench.backends.known import profile_of
+from convbench.backends.loaded import Loaded, load, resolved
+from convbench.backends.placement import ModelConfig
+from convbench.backends.profile import Profile
+from convbench.meter import Meter
 
-from convbench.backends.base import Vectors
-from convbench.backends.locate import LocatedModel, locate_model
-from convbench.config import Config
-
-
-class EncoderProfile(Config):
-    """How a checkpoint wants to be used as an encoder."""
-
-    model: str
-    revision: str | None = None
-    pooling: Literal["mean", "cls", "last"] = "mean"
-    normalize: bool = True
-    max_length: int = Field(default=256, ge=1)
-    query_prefix: str = ""
-    passage_prefix: str = ""
-    batch_size: int = Field(default=32, ge=1)
+VERSION = 2
 
 
 class HFEncoder:
-    """Encodes with transformers, in fp32 whatever the checkpoint is stored in; nothing is loaded before the first text.
+    """Encodes with transformers; nothing is loaded before the first text.
 
     Args:
-        profile: The checkpoint and how to use it.
+        config: The checkpoint and how to run it.
         offline: Refuse the network.
     """
 
-    def __init__(self, profile: EncoderProfile, *, offline: bool = False) -> None:
-        self.profile = profile
+    def __init__(self, config: ModelConfig, *, offline: bool = False) -> None:
+        self.config = config
         self._offline = offline
 
     @cached_property
-    def located(self) -> LocatedModel:
-        """The checkpoint on this machine."""
-        return locate_model(self.profile.model, offline=self._offline, revision=self.profile.revision)
-
-    def describe(self) -> dict[str, Any]:
-        """The profile, the weights' digest and the versions that change vectors."""
-        import torch
-        import transformers
-
-        profile = self.profile.model_dump(exclude={"model", "revision"})
-        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-        device = self._device
-        return {"model": self.located.label, "revision": self.located.revision, **profile, **versions, "device": device, "dtype": "float32"}
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint's files; where there are two encoders, the one of passages."""
+        return open_checkpoint(self.config.model, offline=self._offline, revision=self.config.revision)
 
     @cached_property
-    def _device(self) -> str:
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-
-    @cached_property
-    def _model(self) -> Any:
-        import torch
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a second; the bars that matter are ours
-        path = str(self.located.path)
-        model = AutoModel.from_pretrained(path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32)
-        return model.to(self._device).eval()
+    def profile(self) -> Profile:
+        """How the checkpoint is used."""
+        return profile_of(self.checkpoint, self.config.profile)[0]
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+    def _query_checkpoint(self) -> Checkpoint:
+        own = self.profile.query_model
+        return open_checkpoint(own, offline=self._offline) if own else self.checkpoint
 
-        # Models that count positions from the left would see every shorter text of a batch shifted by padding on that side.
-        return AutoTokenizer.from_pretrained(str(self.located.path), trust_remote_code=False, padding_side="right")
+    @cached_property
+    def _passages(self) -> Loaded:
+        return load(self.config, "encoder", offline=self._offline)
+
+    @cached_property
+    def _queries(self) -> Loaded:
+        own = self.profile.query_model
+        if own is None:
+            return self._passages
+        config = self.config.model_copy(update={"model": own, "revision": None, "profile": self.profile.model_dump()})
+        return load(config, "encoder", offline=self._offline)
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self._model.config.hidden_size)
+        return int(self._passages.model.config.hidden_size)
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of queries, shape (len(texts), dim), float32."""
-        return self._encode([self.profile.query_prefix + text for text in texts])
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each checkpoint, by its label."""
+        return {checkpoint.label: checkpoint.parameters for checkpoint in (self.checkpoint, self._query_checkpoint)}
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages, shape (len(texts), dim), float32."""
-        return self._encode([self.profile.passage_prefix + text for text in texts])
+    def describe(self) -> dict[str, Any]:
+        """The checkpoints' files, the profile, and the versions that change vectors."""
+        return describe_model(self.config, self.checkpoint, self.profile, queries=self._query_checkpoint, version=VERSION)
 
-    def _encode(self, texts: list[str]) -> Vectors:
-        """Encodes batches of like length (padding is what costs time) and puts the vectors back in order."""
-        import torch
+    def encode_queries(self, texts: Sequence[str], meter: Meter) -> Encoded:
+        """Encodes queries, cut on the right where they are too long."""
+        profile, loaded = self.profile, self._queries
+        return _encode(loaded, texts, profile.query_prefix, profile.query_suffix, loaded.lengths.session, self.config.batch_tokens, meter)
 
-        tokens = self._tokenizer(texts, truncation=True, max_length=self.profile.max_length)["input_ids"] if texts else []
-        order = sorted(range(len(texts)), key=lambda index: (-len(tokens[index]), index))
-        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        for start in range(0, len(order), self.profile.batch_size):
-            chosen = order[start : start + self.profile.batch_size]
-            batch = self._tokenizer.pad({"input_ids": [tokens[index] for index in chosen]}, return_tensors="pt").to(self._device)
-            with torch.inference_mode():
-                hidden = self._model(**batch).last_hidden_state
-                pooled = _pool(hidden, batch["attention_mask"], self.profile.pooling)
-                if self.profile.normalize:
-                    pooled = torch.nn.functional.normalize(pooled, dim=-1)
-            vectors[chosen] = pooled.float().cpu().numpy()
-        return vectors
+    def encode_passages(self, texts: Sequence[str], meter: Meter) -> Encoded:
+        """Encodes passages, cut on the right where they are too long."""
+        profile, loaded = self.profile, self._passages
+        return _encode(loaded, texts, profile.passage_prefix, profile.passage_suffix, loaded.lengths.passage, self.config.batch_tokens, meter)
 
 
-def _pool(hidden: Any, mask: Any, pooling: str) -> Any:
-    """Pools (batch, length, dim) hidden states into (batch, dim); ``last`` is the last attended position under either padding."""
+def encode_passages(loaded: Loaded, texts: Sequence[str], batch_tokens: int, meter: Meter) -> Encoded:
+    """Encodes passages with a model that is loaded already."""
+    profile = loaded.profile
+    return _encode(loaded, texts, profile.passage_prefix, profile.passage_suffix, loaded.lengths.passage, batch_tokens, meter)
+
+
+def describe_model(
+    config: ModelConfig, checkpoint: Checkpoint, profile: Profile, *, version: int, queries: Checkpoint | None = None
+) -> dict[str, Any]:
+    """Everything that changes what a checkpoint computes, batches included: they change the last digits."""
     import torch
+    import transformers
 
-    if pooling == "cls":
-        return hidden[:, 0]
-    if pooling == "last":
-        positions = torch.arange(mask.shape[1], device=mask.device)
-        last = (mask * positions).argmax(dim=1)
-        return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+    device, dtype = resolved(config, checkpoint)
+    described = {**checkpoint.describe(), "profile": profile.model_dump(mode="json"), "version": version}
+    if queries is not None and queries is not checkpoint:
+        described["queries"] = queries.describe()
+    place = {"device": device, "dtype": dtype, "batch_tokens": config.batch_tokens}
+    return {**described, **place, "torch": torch.__version__, "transformers": transformers.__version__}
+
+
+def _encode(loaded: Loaded, texts: Sequence[str], prefix: str, suffix: str, length: int, batch_tokens: int, meter: Meter) -> Encoded:
+    """Writes the inputs, equal ones once, and encodes them."""
+    form = loaded.form
+    end = form.ids(suffix) if suffix else []
+    cuts = [form.fit(ids, end, length) for ids in form.all_ids([prefix + form.plain(text) for text in texts])]
+    distinct = list(dict.fromkeys(cut.ids for cut in cuts))
+    skip = 0 if loaded.profile.pool_prefix else len(form.opening) + len(form.ids(prefix))
+    vectors = encode_inputs(loaded, distinct, meter, batch_tokens=batch_tokens, skip=skip)
+    rows = {ids: row for row, ids in enumerate(distinct)}
+    chosen = [rows[cut.ids] for cut in cuts]
+    return Encoded(vectors[chosen], tuple(len(cut.ids) for cut in cuts), tuple(cut.dropped for cut in cuts))

@@ -1,0 +1,121 @@
+"""Finding a checkpoint's profile: given, beside its weights, built in, or told by its sentence-transformers files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from convbench.backends.checkpoint import Checkpoint
+from convbench.backends.profile import Profile
+from convbench.config import build_config, read_yaml
+from convbench.errors import UsageError
+from convbench.registry import did_you_mean
+
+PROFILE_FILE = "convbench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A built-in profile.
+
+    Attributes:
+        name: Its name.
+        matches: Hub ids (or folder names) that it is meant for, as a regular expression.
+        values: The profile's values.
+    """
+
+    name: str
+    matches: re.Pattern[str]
+    values: Mapping[str, Any]
+
+
+@cache
+def known_profiles() -> Mapping[str, Known]:
+    """The built-in profiles, by name."""
+    profiles = {}
+    for path in sorted((Path(__file__).parent / "profiles").glob("*.yaml")):
+        document = read_yaml(path)
+        profiles[path.stem] = Known(path.stem, re.compile(document["matches"], re.IGNORECASE), document["profile"])
+    return profiles
+
+
+def profile_of(checkpoint: Checkpoint, given: str | Mapping[str, Any] | None = None) -> tuple[Profile, str]:
+    """The profile of a checkpoint and where it comes from.
+
+    Args:
+        checkpoint: The checkpoint.
+        given: Name of a built-in profile, or values that change what the checkpoint's own profile says.
+
+    Raises:
+        UsageError: There is no such profile, a value is wrong, or nothing says how the checkpoint wants to be used.
+    """
+    if isinstance(given, str):
+        return build_config(Profile, dict(_named(given).values), f"profile {given}"), given
+    values, origin = _own(checkpoint)
+    if given:
+        values, origin = _changed(values, given), f"{origin}, changed"
+    if not values:
+        known = ", ".join(known_profiles())
+        raise UsageError(
+            f"{checkpoint.label}: nothing says how it encodes (no {PROFILE_FILE} beside its weights, no built-in profile of its name); "
+            f"choose one with --profile: {known}; or write {PROFILE_FILE}"
+        )
+    return build_config(Profile, values, f"{checkpoint.label}: profile from {origin}"), origin
+
+
+def _named(name: str) -> Known:
+    profiles = known_profiles()
+    if name not in profiles:
+        raise UsageError(f"unknown profile {name!r}.{did_you_mean(name, profiles)} Known: {', '.join(profiles)}")
+    return profiles[name]
+
+
+def _own(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
+    """What the checkpoint itself says: its file, its name, its sentence-transformers files; any other decoder is read at its last token."""
+    if checkpoint.profile is not None:
+        return dict(checkpoint.profile), PROFILE_FILE
+    name = checkpoint.located.name.rstrip("/")
+    for known in known_profiles().values():
+        if known.matches.search(name):
+            return dict(known.values), f"the built-in profile {known.name!r}"
+    if values := _sentence_transformers(checkpoint.located.path):
+        return {**values, "attention": "causal" if checkpoint.writes else "bidirectional"}, "sentence-transformers files"
+    return (dict(_named("decoder").values), "the default for decoders") if checkpoint.writes else ({}, "nowhere")
+
+
+def _sentence_transformers(folder: Path) -> dict[str, Any]:
+    """Pooling, normalisation, prompts and length, where the checkpoint was made with sentence-transformers."""
+    pooling = _json(folder / "1_Pooling" / "config.json")
+    modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last"}
+    chosen = [mode for key, mode in modes.items() if pooling.get(key)]
+    if len(chosen) != 1:
+        return {}
+    values: dict[str, Any] = {"pooling": chosen[0], "normalize": any(folder.glob("*_Normalize"))}
+    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    values["query_prefix"] = prompts.get("query", "")
+    values["passage_prefix"] = prompts.get("document") or prompts.get("passage") or ""
+    if length := _json(folder / "sentence_bert_config.json").get("max_seq_length"):
+        values["lengths"] = {"session": length, "passage": length}
+    return values
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with ``changes``; mappings within are changed key by key."""
+    changed = dict(values)
+    for key, value in changes.items():
+        old = changed.get(key)
+        changed[key] = _changed(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return changed

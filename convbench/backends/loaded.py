@@ -1,0 +1,134 @@
+"""A checkpoint in memory: weights, tokenizer and profile belong together."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from convbench.backends.checkpoint import Checkpoint, open_checkpoint
+from convbench.backends.known import profile_of
+from convbench.backends.load import load_causal, load_encoder, load_head, load_tokenizer
+from convbench.backends.placement import ModelConfig, resolve_device, resolve_dtype
+from convbench.backends.profile import Lengths, Profile
+from convbench.backends.tokens import InputForm
+from convbench.errors import ResourceError
+
+Kind = Literal["encoder", "decoder"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What encoding and responding work with.
+
+    Attributes:
+        checkpoint: The files.
+        profile: How to use them.
+        tokenizer: The checkpoint's.
+        form: How inputs are written.
+        model: The whole model; of a decoder with the head that writes.
+        head: What comes after pooling, or None.
+        device: Where it computes.
+        dtype: In which precision.
+        lengths: The profile's, lowered to what the model has positions for.
+    """
+
+    checkpoint: Checkpoint
+    profile: Profile
+    tokenizer: Any
+    form: InputForm
+    model: Any
+    head: Any
+    device: str
+    dtype: str
+    lengths: Lengths
+
+    @property
+    def body(self) -> Any:
+        """The model without the head that writes; its last hidden states are what is pooled."""
+        return self.model.base_model
+
+    @property
+    def torch_dtype(self) -> Any:
+        """``dtype`` as torch knows it."""
+        import torch
+
+        return getattr(torch, self.dtype)
+
+    @cached_property
+    def body_arguments(self) -> frozenset[str]:
+        """What the body's forward pass can be given."""
+        return frozenset(inspect.signature(self.body.forward).parameters)
+
+    @cached_property
+    def is_causal(self) -> bool:
+        """Whether the model's own attention is causal."""
+        return any(getattr(module, "is_causal", False) for module in self.body.modules())
+
+    @cached_property
+    def windows(self) -> dict[str, int | None]:
+        """How far back each kind of layer looks: kind -> tokens, or None for all the way.
+
+        Raises:
+            ResourceError: A kind of layer keeps no keys and values of single tokens.
+        """
+        config = self.model.config.get_text_config()
+        window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        kinds = set(getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"])
+        if unknown := sorted(kinds - {"full_attention", "sliding_attention"}):
+            raise ResourceError(
+                f"{self.checkpoint.label}: layers of kind {unknown[0]!r} cannot be read here; expected a decoder of attention layers"
+            )
+        return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether positions can be given; RoBERTa and its kin count their own from the tokens that are no padding."""
+        embeddings = getattr(self.body, "embeddings", None)
+        counts_itself = hasattr(embeddings, "create_position_ids_from_input_ids")
+        return "position_ids" in self.body_arguments and not counts_itself
+
+
+def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
+    """Loads a checkpoint.
+
+    Args:
+        config: Which, and how.
+        kind: ``encoder`` loads what encodes, ``decoder`` what writes too.
+        offline: Refuse the network.
+
+    Raises:
+        ResourceError: It cannot be had or is broken.
+        UsageError: Nothing says how it wants to be used.
+    """
+    checkpoint = open_checkpoint(config.model, offline=offline, revision=config.revision)
+    profile, _ = profile_of(checkpoint, config.profile)
+    device, dtype = resolved(config, checkpoint)
+    tokenizer = load_tokenizer(checkpoint, padding_side=profile.padding)
+    read = load_encoder if kind == "encoder" else load_causal
+    return Loaded(
+        checkpoint=checkpoint,
+        profile=profile,
+        tokenizer=tokenizer,
+        form=InputForm(tokenizer, profile.closing, checkpoint.label),
+        model=read(checkpoint, profile, device=device, dtype=dtype),
+        head=load_head(checkpoint, profile, device=device, dtype=dtype),
+        device=device,
+        dtype=dtype,
+        lengths=fitted(profile.lengths, checkpoint.max_positions),
+    )
+
+
+def resolved(config: ModelConfig, checkpoint: Checkpoint) -> tuple[str, str]:
+    """Device and precision that a checkpoint runs on."""
+    device = resolve_device(config.device)
+    stored = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
+    return device, resolve_dtype(config.dtype, device, stored)
+
+
+def fitted(lengths: Lengths, positions: int | None) -> Lengths:
+    """Lengths that a model with so many positions can take."""
+    if positions is None:
+        return lengths
+    return Lengths(**{name: min(length, positions) for name, length in lengths.model_dump().items()})

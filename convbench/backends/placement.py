@@ -1,0 +1,62 @@
+"""Which checkpoint to load, where it computes and in which precision."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from convbench.config import Config
+from convbench.errors import ResourceError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+class ModelConfig(Config):
+    """A checkpoint and how to run it.
+
+    Attributes:
+        model: Folder or hub id.
+        revision: Hub commit, tag or branch.
+        profile: Name of a built-in profile, or values that change the checkpoint's own; None: the checkpoint's own.
+        device: ``auto``: the first of cuda, mps, cpu that is there.
+        dtype: ``auto``: float32 on the CPU, elsewhere what the checkpoint is stored in.
+        batch_tokens: Most tokens in a batch, padding included.
+    """
+
+    model: str
+    revision: str | None = None
+    profile: str | dict[str, Any] | None = None
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    batch_tokens: int = Field(default=8192, ge=1)
+
+
+def resolve_device(device: Device) -> str:
+    """The device to compute on.
+
+    Raises:
+        ResourceError: It was asked for and is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise ResourceError(f"device {device!r} is not available here; choose --device cpu or auto")
+    return device
+
+
+def resolve_dtype(dtype: Dtype, device: str, stored: str | None) -> str:
+    """The precision to compute in.
+
+    Args:
+        dtype: What was asked for.
+        device: As resolved.
+        stored: What the checkpoint's configuration names.
+    """
+    if dtype != "auto":
+        return dtype
+    return stored if device != "cpu" and stored in ("float16", "bfloat16") else "float32"

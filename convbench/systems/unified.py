@@ -1,0 +1,115 @@
+"""The unified system: one decoder that encodes sessions and passages and writes the responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from convbench.backends.placement import ModelConfig
+from convbench.config import build_config
+from convbench.errors import UsageError
+from convbench.generation.decoding import DecodingConfig
+from convbench.retrieval.passage_index import IndexConfig, PassageIndex
+from convbench.systems.base import Row, Settings, Stage, SystemConfig
+from convbench.systems.converse import ConverseStage
+from convbench.systems.one_model import OneModel
+from convbench.systems.turn_order import InTurnOrder, unpacked
+from convbench.types import TurnRecord
+from convbench.views.evidence import EvidenceCondition, EvidenceName, check_evidence_view
+from convbench.views.history import OWN, REWRITE, check_history_view
+
+
+class UnifiedConfig(SystemConfig):
+    """``kind: unified``.
+
+    Attributes:
+        model: The checkpoint and how to run it; None where users bring their own weights.
+        history: History view that the session is written from; ``rewrite`` is the human rewrite alone.
+        evidence: Which passages the responder sees.
+        passages: How many of them.
+        k: Depth of the ranking.
+        index: How passages are stored and searched.
+        decoding: How responses are decoded.
+        reuse: Whether what was read of a conversation is gone on from, where its tokens allow it; False reads everything again.
+        conversations: Worked on together.
+    """
+
+    kind: Literal["unified"]
+    model: ModelConfig | None
+    history: str = "full"
+    evidence: EvidenceName = "retrieved"
+    passages: int = Field(default=3, ge=1)
+    k: int = Field(default=100, ge=1)
+    index: IndexConfig = IndexConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    reuse: bool = True
+    conversations: int = Field(default=8, ge=1)
+
+    overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence"})
+
+    def with_conditions(self, *, history: str | None, evidence: str | None) -> UnifiedConfig:
+        """Another history view or evidence view."""
+        values = self.model_dump()
+        if history is not None:
+            values["history"] = history
+        if evidence is not None:
+            values["evidence"] = check_evidence_view(evidence)
+        return build_config(UnifiedConfig, values, self.name)
+
+    def build(self, settings: Settings) -> Unified:
+        """The system, nothing loaded yet."""
+        if self.history != REWRITE:
+            check_history_view(self.history)
+        if self.model is None:
+            raise UsageError(f"{self.name}: no public weights of this system exist: give yours with --set model.model=CHECKPOINT")
+        return Unified(self, OneModel(self.model, self.decoding, reuse=self.reuse, offline=settings.offline, seed=settings.seed))
+
+
+class Unified:
+    """Runs a ``UnifiedConfig``."""
+
+    needs_passages = True
+
+    def __init__(self, config: UnifiedConfig, model: OneModel) -> None:
+        self.name = config.name
+        self._config, self._model = config, model
+
+    @cached_property
+    def _stages(self) -> list[Stage]:
+        config = self._config
+        evidence = EvidenceCondition(config.evidence, config.passages)
+        index = PassageIndex(config.index)
+        stage = ConverseStage(self._model, index, evidence, history=config.history, k=config.k, batch_size=config.conversations)
+        if config.history != OWN:
+            return [stage]
+        if not self._model.responds:
+            raise UsageError(
+                f"{self.name}: history view {OWN!r} shows the system its own responses, and this checkpoint writes none: take 'full'"
+            )
+        return [InTurnOrder([stage])]
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage: what is read of a conversation serves its retrieval, its response and its next turn."""
+        return self._stages
+
+    def conditions(self) -> dict[str, Any]:
+        """History, evidence, depth, decoding."""
+        config = self._config
+        conditions = {"history": {"view": config.history}, "evidence": config.evidence, "passages": config.passages, "k": config.k}
+        return {**conditions, "decoding": config.decoding.model_dump(exclude={"batch_rows"}), "reuse": config.reuse}
+
+    def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
+        """The stage's row as a line of the run file."""
+        row = unpacked(rows)[ConverseStage.name]
+        return TurnRecord(
+            turn_id=turn_id,
+            query=row["query"],
+            passages=tuple((passage_id, score) for passage_id, score in row["passages"]),
+            response=row["text"],
+            evidence=tuple(row["evidence"]),
+            usage=row["usage"],
+            ledger=row["ledger"],
+        )
