@@ -6,12 +6,15 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from convbench.backends.weights import shard_places
 from convbench.errors import ResourceError
 from convbench.io.cache import cache_root, remembered_sha256
 from convbench.io.digests import value_sha256
 
 _FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 """What is fetched of a hub repository: no pickled weights, no code."""
+
+_PICKLED = ["*.bin", "*.pt", "*.pth", "*.ckpt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,21 @@ def locate_model(name: str, *, offline: bool, revision: str | None = None) -> Lo
 def _described(name: str, folder: Path, revision: str | None) -> LocatedModel:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise ResourceError(f"{name}: no *.safetensors file in the folder; only safetensors checkpoints are loaded (convert it first)")
+        raise _no_weights(name, folder)
     digests = [remembered_sha256(path, cache_root()) for path in weights]
     return LocatedModel(name, folder, revision, digests[0] if len(digests) == 1 else value_sha256(digests))
+
+
+def _no_weights(name: str, folder: Path) -> ResourceError:
+    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
+    if not pickled:
+        return ResourceError(
+            f"{name}: no *.safetensors file in the folder; only safetensors checkpoints are loaded: give a folder that holds one"
+        )
+    return ResourceError(
+        f"{name}: no *.safetensors file in the folder, but pickled weights ({', '.join(pickled)}), which can run code and are not loaded; "
+        "where you trust them, load them with transformers and write safetensors with save_pretrained(folder)"
+    )
 
 
 def _from_package(name: str) -> LocatedModel | None:
@@ -97,11 +112,17 @@ def _from_package(name: str) -> LocatedModel | None:
 
 def _from_hub(name: str, revision: str | None, offline: bool) -> LocatedModel:
     folder = _fetched_before(name, revision)
-    if folder is None or not any(folder.glob("*.safetensors")):  # a cut download, or a tokenizer that was fetched alone
+    if folder is None or not _is_complete(folder):  # a cut download, or a tokenizer that was fetched alone
         if offline:
             raise ResourceError(f"{name}: not on this machine and --offline forbids fetching it; give a local folder instead")
         folder = _fetched_now(name, revision)
     return _described(name, folder, folder.name)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether there are weights, and every file of them that an index names."""
+    named = {shard for index in folder.glob("*.safetensors.index.json") for shard in shard_places(index).values()}
+    return any(folder.glob("*.safetensors")) and all((folder / shard).exists() for shard in named)
 
 
 def _fetched_before(name: str, revision: str | None) -> Path | None:

@@ -17,7 +17,7 @@ class ModelConfig(Config):
     """A checkpoint and how to run it.
 
     Attributes:
-        model: Folder or hub id.
+        model: Folder or hub id; empty in a system whose users bring their own weights.
         revision: Hub commit, tag or branch.
         profile: Name of a built-in profile, or values that change the checkpoint's own; None: the checkpoint's own.
         device: ``auto``: the first of cuda, mps, cpu that is there.
@@ -25,7 +25,7 @@ class ModelConfig(Config):
         batch_tokens: Most tokens in a batch, padding included.
     """
 
-    model: str
+    model: str = ""
     revision: str | None = None
     profile: str | dict[str, Any] | None = None
     device: Device = "auto"

@@ -55,10 +55,16 @@ class TestFolder:
         (folder / "model.safetensors").write_bytes(WEIGHTS + b".")
         assert locate_model(str(folder), offline=True).sha256 != before.sha256
 
-    @pytest.mark.parametrize("names", [["pytorch_model.bin", "config.json"], []])
-    def test_only_safetensors_are_accepted(self, tmp_path: Path, names: list[str]) -> None:
+    @pytest.mark.parametrize("names", [["config.json"], []])
+    def test_a_folder_without_weights(self, tmp_path: Path, names: list[str]) -> None:
         folder = checkpoint(tmp_path / "old", *names)
-        assert "no *.safetensors file in the folder; only safetensors checkpoints are loaded (convert it first)" in refusal(str(folder))
+        assert "no *.safetensors file in the folder; only safetensors checkpoints are loaded: give a folder" in refusal(str(folder))
+
+    def test_pickled_weights_are_named(self, tmp_path: Path) -> None:
+        folder = checkpoint(tmp_path / "old", "config.json", "pytorch_model.bin", "best.ckpt")
+        message = refusal(str(folder))
+        assert "no *.safetensors file in the folder, but pickled weights (best.ckpt, pytorch_model.bin), which can run code" in message
+        assert message.endswith("write safetensors with save_pretrained(folder)")
 
 
 class TestPackage:
@@ -130,6 +136,16 @@ class TestHub:
         (repository / "refs").mkdir()
         (repository / "refs" / "main").write_text(COMMIT)
         assert "not on this machine and --offline forbids fetching it" in refusal("owner/half")
+
+    def test_nor_is_one_that_lacks_a_shard(self, hub_cache: Path) -> None:
+        repository = hub_cache / "models--owner--half"
+        snapshot = checkpoint(repository / "snapshots" / COMMIT, "model-1.safetensors", "config.json")
+        (snapshot / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}')
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(COMMIT)
+        assert "not on this machine and --offline forbids fetching it" in refusal("owner/half")
+        (snapshot / "model-2.safetensors").write_bytes(WEIGHTS)
+        assert locate_model("owner/half", offline=True).path == snapshot
 
     def test_a_name_that_is_no_id(self, hub_cache: Path) -> None:
         for name in ("no/such/folder", "../elsewhere", "with blanks"):

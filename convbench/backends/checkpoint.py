@@ -1,0 +1,204 @@
+"""What a checkpoint's files say before any weight is loaded; whatever would fail later, or load as something else, is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convbench.backends.calls import calling_transformers
+from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING, can_write, is_bert_like, model_types
+from convbench.backends.locate import LocatedModel, locate_model
+from convbench.backends.vocabulary import check_vocabulary, read_tokenizer, tokenizer_folder
+from convbench.backends.weights import Stored, stored_tensors
+from convbench.errors import ConvbenchError, ResourceError
+from convbench.io.cache import cache_root, remembered_sha256
+from convbench.io.digests import value_sha256
+from convbench.io.jsonl import read_json
+from convbench.registry import did_you_mean
+
+_CONFIG, _ADAPTER, _PROFILE = "config.json", "adapter_config.json", "convbench.json"
+_RESULTS_DEPEND_ON = (
+    *(_CONFIG, _ADAPTER, _PROFILE, "generation_config.json"),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model"),
+)
+_WRITING = ("ForCausalLM", "LMHeadModel")
+_HEADS = ("lm_head.", "embed_out.", "output_layer.", "cls.predictions.")
+_TIED_HEADS = ("lm_head.weight", "embed_out.weight", "lm_head.decoder.weight", "cls.predictions.decoder.weight")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's files.
+
+    Attributes:
+        located: Its folder.
+        base: The folder of the base model, where the checkpoint is a PEFT adapter.
+        config: The model's config.json (the base model's, for an adapter).
+        adapter: adapter_config.json, for an adapter.
+        profile: convbench.json, unvalidated; None where there is none.
+        tensors: The model's stored tensors by name.
+        adapter_tensors: The adapter's.
+        tied: Whether by its configuration the head that writes is the input embeddings.
+        max_positions: The longest input in tokens; None where the architecture sets no limit.
+        tokenizer: Folder of the tokenizer.
+    """
+
+    located: LocatedModel
+    base: LocatedModel | None
+    config: Mapping[str, Any]
+    adapter: Mapping[str, Any] | None
+    profile: Mapping[str, Any] | None
+    tensors: Mapping[str, Stored]
+    adapter_tensors: Mapping[str, Stored]
+    tied: bool
+    max_positions: int | None
+    tokenizer: Path
+
+    @property
+    def model(self) -> LocatedModel:
+        """The folder that holds the model's own weights and config.json."""
+        return self.base or self.located
+
+    @property
+    def label(self) -> str:
+        """``name@digest``; of an adapter ``adapter@digest+base@digest``."""
+        return f"{self.located.label}+{self.base.label}" if self.base else self.located.label
+
+    @property
+    def model_type(self) -> str:
+        """The architecture's name in transformers, such as ``llama``."""
+        return str(self.config["model_type"])
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The classes it was saved from."""
+        return tuple(self.config.get("architectures") or ())
+
+    @property
+    def parameters(self) -> int:
+        """Parameters in the files, adapter included; a head that is stored although it is tied counts once, as embeddings."""
+        model = sum(stored.parameters for name, stored in self.tensors.items() if not (self.tied and name.endswith(_TIED_HEADS)))
+        return model + sum(stored.parameters for stored in self.adapter_tensors.values())
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write: it has a causal model's head, stored or tied to the embeddings, and no adapter that leaves it out."""
+        if self.adapter is not None and self.adapter.get("task_type") == "FEATURE_EXTRACTION":
+            return False
+        if self.tied and can_write(self.model_type) and not is_bert_like(self.model_type):
+            return True
+        return any(name.endswith(_WRITING) for name in self.architectures) and any(name.startswith(_HEADS) for name in self.tensors)
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether the model's files hold a tensor of that name."""
+        return name in self.tensors
+
+    def describe(self) -> dict[str, Any]:
+        """The weights by their label, and one digest of every other file that changes results."""
+        folders = [self.located.path] if self.base is None else [self.located.path, self.base.path]
+        digests = [
+            [number, path.name, remembered_sha256(path, cache_root())]
+            for number, folder in enumerate(folders)
+            for path in sorted({path for pattern in _RESULTS_DEPEND_ON for path in folder.glob(pattern)})
+        ]
+        return {"model": self.label, "revision": self.located.revision, "files": value_sha256(digests)}
+
+
+def open_checkpoint(name: str, *, offline: bool, revision: str | None = None) -> Checkpoint:
+    """Finds a checkpoint and checks its files.
+
+    Args:
+        name: Folder or hub id, of a model or of a PEFT adapter.
+        offline: Refuse the network.
+        revision: Hub commit, tag or branch.
+
+    Raises:
+        ResourceError: It cannot be had, or its files are damaged, incomplete, of an unknown kind, or do not belong together.
+    """
+    located = locate_model(name, offline=offline, revision=revision)
+    adapter = _json_object(located.path / _ADAPTER)
+    base = _base_of(name, adapter, offline) if adapter is not None else None
+    model = base or located
+    config = _model_config(model)
+    settings = _settings(model)
+    checkpoint = Checkpoint(
+        located=located,
+        base=base,
+        config=config,
+        adapter=adapter,
+        profile=_json_object(located.path / _PROFILE),
+        tensors=stored_tensors(model.name, model.path),
+        adapter_tensors=stored_tensors(name, located.path, "adapter_model") if adapter is not None else {},
+        tied=bool(getattr(settings, "tie_word_embeddings", False)),
+        max_positions=_max_positions(settings),
+        tokenizer=tokenizer_folder(name, [located.path] if base is None else [located.path, base.path]),
+    )
+    tokenizer = read_tokenizer(name, checkpoint.tokenizer, model.path)
+    check_vocabulary(name, tokenizer, getattr(settings, "vocab_size", None), checkpoint.tensors)
+    return checkpoint
+
+
+def _base_of(name: str, adapter: Mapping[str, Any], offline: bool) -> LocatedModel:
+    wanted = adapter.get("base_model_name_or_path")
+    if not isinstance(wanted, str) or not wanted:
+        raise ResourceError(f"{name}: {_ADAPTER} names no base model; write its folder or hub id as base_model_name_or_path")
+    try:
+        base = locate_model(wanted, offline=offline, revision=adapter.get("revision"))
+    except ResourceError as error:
+        raise ResourceError(
+            f"{name}: {_ADAPTER} names the base model {wanted!r}, which cannot be had ({error}); fetch it or change base_model_name_or_path"
+        ) from None
+    if (base.path / _ADAPTER).exists():
+        raise ResourceError(
+            f"{name}: its base model {wanted!r} is an adapter itself; merge that into its own base model and name the result"
+        )
+    return base
+
+
+def _model_config(model: LocatedModel) -> dict[str, Any]:
+    """config.json, of a model type that transformers has without remote code."""
+    config = _json_object(model.path / _CONFIG)
+    if config is None:
+        raise ResourceError(f"{model.name}: no {_CONFIG} in the folder (nor {_ADAPTER}); give a folder that save_pretrained wrote")
+    found = config.get("model_type")
+    if not isinstance(found, str):
+        raise ResourceError(f"{model.name}: {_CONFIG} has no model_type; expected one that transformers knows, such as 'llama'")
+    known = model_types()
+    if found not in known:
+        reason = (
+            "it needs remote code, which is off" if "auto_map" in config else f"transformers does not know it.{did_you_mean(found, known)}"
+        )
+        raise ResourceError(f"{model.name}: {_CONFIG} has the model_type {found!r}: {reason}")
+    if config.get("is_encoder_decoder"):
+        raise ResourceError(f"{model.name}: {found} is an encoder-decoder model here; expected an encoder or a decoder")
+    return config
+
+
+def _settings(model: LocatedModel) -> Any:
+    """config.json as transformers reads it, defaults filled in; a value that does not fit is refused."""
+    with calling_transformers(f"{model.name}: {_CONFIG} does not describe a model"):
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(model.path, trust_remote_code=False, local_files_only=True)
+
+
+def _max_positions(settings: Any) -> int | None:
+    positions = getattr(settings, "max_position_embeddings", None)
+    if positions is not None and settings.model_type in COUNT_POSITIONS_FROM_PADDING:
+        return int(positions) - int(settings.pad_token_id or 0) - 1
+    return positions
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, or None where there is no such file."""
+    if not path.exists():
+        return None
+    try:
+        document = read_json(path)
+    except ConvbenchError as error:
+        raise ResourceError(str(error)) from None
+    if not isinstance(document, dict):
+        raise ResourceError(f"{path}: expected a JSON object, found {type(document).__name__}; fetch or save it anew")
+    return document

@@ -1,0 +1,237 @@
+"""Checkpoints into memory: tokenizer, encoder, decoder, head. A weight that is not in the files is never made up."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convbench.backends.calls import calling_transformers
+from convbench.backends.checkpoint import Checkpoint
+from convbench.backends.families import can_write, is_bert_like
+from convbench.backends.profile import Profile
+from convbench.backends.vocabulary import read_tokenizer
+from convbench.errors import ResourceError
+
+log = logging.getLogger(__name__)
+
+_ANCE = ("embeddingHead.weight", "embeddingHead.bias", "norm.weight", "norm.bias")
+
+
+def load_tokenizer(checkpoint: Checkpoint, *, padding_side: str) -> Any:
+    """The tokenizer, with a padding token.
+
+    Args:
+        checkpoint: The checkpoint.
+        padding_side: ``left`` or ``right``.
+
+    Raises:
+        ResourceError: It cannot be read, or no token can pad.
+    """
+    tokenizer = read_tokenizer(checkpoint.label, checkpoint.tokenizer, checkpoint.model.path, padding_side=padding_side)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+        if tokenizer.pad_token is None:
+            raise ResourceError(
+                f"{checkpoint.label}: the tokenizer has no padding, unknown or end token; name a pad_token in tokenizer_config.json"
+            )
+        log.info("%s has no pad token: %s is used", checkpoint.label, tokenizer.pad_token)
+    return tokenizer
+
+
+def load_encoder(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype: str) -> Any:
+    """The model without a head, ready to compute.
+
+    Args:
+        checkpoint: The checkpoint.
+        profile: How it is used.
+        device: Where it is to compute.
+        dtype: Name of a torch dtype.
+
+    Raises:
+        ResourceError: The files lack weights of the model, or do not fit it.
+    """
+    from transformers import AutoModel
+
+    if _adapts_whole_decoder(checkpoint):
+        return _whole_decoder(checkpoint, device=device, dtype=dtype, causal=profile.attention == "causal", headless=True).base_model
+    model, info = _read(AutoModel, checkpoint, dtype, causal=profile.attention == "causal")
+    _refuse_gaps(checkpoint, model, info, unused=("pooler.",))
+    return _adapted(checkpoint, model.to(device)).eval()
+
+
+def load_causal(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype: str) -> Any:
+    """The model with the head that writes: its own, or where the profile says so the input embeddings.
+
+    Args:
+        checkpoint: The checkpoint.
+        profile: How it is used.
+        device: Where it is to compute.
+        dtype: Name of a torch dtype.
+
+    Raises:
+        ResourceError: It cannot write, or its files lack weights of the model or do not fit it.
+    """
+    if not can_write(checkpoint.model_type):
+        raise ResourceError(f"{checkpoint.label}: {checkpoint.model_type} models cannot write; give a decoder")
+    headless = profile.lm_head == "embeddings"
+    model = _whole_decoder(checkpoint, device=device, dtype=dtype, causal=True, headless=headless)
+    if headless:
+        _write_with_embeddings(checkpoint, model)
+    return model
+
+
+def load_head(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype: str) -> Any:
+    """What comes after pooling, or None.
+
+    ANCE's is a linear layer and a LayerNorm (``RobertaDot_NLL_LN`` of github.com/microsoft/ANCE), which transformers knows nothing of.
+
+    Raises:
+        ResourceError: The files do not hold it.
+    """
+    if profile.head == "none":
+        return None
+    import torch
+
+    missing = [name for name in _ANCE if not checkpoint.has_tensor(name)]
+    if missing:
+        raise ResourceError(
+            f"{checkpoint.label}: the profile's head 'ance' needs {', '.join(missing)}, which its files lack; set head: none"
+        )
+    weight, bias, scale, shift = (_tensor(checkpoint, name) for name in _ANCE)
+    head = torch.nn.Sequential(torch.nn.Linear(*weight.shape[::-1]), torch.nn.LayerNorm(scale.shape, eps=1e-5))
+    head.load_state_dict({"0.weight": weight, "0.bias": bias, "1.weight": scale, "1.bias": shift})
+    return head.to(device=device, dtype=getattr(torch, dtype)).eval()
+
+
+def _tensor(checkpoint: Checkpoint, name: str) -> Any:
+    from safetensors import safe_open
+
+    with safe_open(checkpoint.tensors[name].file, "pt") as file:
+        return file.get_tensor(name)
+
+
+def _whole_decoder(checkpoint: Checkpoint, *, device: str, dtype: str, causal: bool, headless: bool) -> Any:
+    """Body and head; ``headless``: the head is not used, so that its weights may be missing."""
+    from transformers import AutoModelForCausalLM
+
+    model, info = _read(AutoModelForCausalLM, checkpoint, dtype, causal=causal)
+    _refuse_gaps(checkpoint, model, info, unused=tuple(f"{name}." for name in _heads(model)) if headless else ())
+    return _adapted(checkpoint, model.to(device)).eval()
+
+
+def _read(auto: Any, checkpoint: Checkpoint, dtype: str, *, causal: bool) -> tuple[Any, Mapping[str, Any]]:
+    """The model from its safetensors files, and which tensors were missing, left over or of another shape."""
+    import torch
+
+    path = checkpoint.model.path
+    with calling_transformers(f"{checkpoint.label}: the model cannot be loaded"):
+        config = _config(checkpoint)
+        if is_bert_like(checkpoint.model_type):
+            config.is_decoder = causal
+        kind = auto._model_mapping[type(config)]
+        settings: dict[str, Any] = {"attn_implementation": "sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"}
+        if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+            settings["add_pooling_layer"] = False
+        model, info = auto.from_pretrained(
+            path,
+            config=config,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below in one line
+            **settings,
+        )
+    return model, info
+
+
+def _config(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(checkpoint.model.path, trust_remote_code=False, local_files_only=True)
+
+
+def _refuse_gaps(checkpoint: Checkpoint, model: Any, info: Mapping[str, Any], *, unused: tuple[str, ...]) -> None:
+    """Refuses a model with random weights in a part that is used; tensors that have no place in its body are only noted."""
+    kind, label = type(model).__name__, checkpoint.label
+    if wrong := sorted(info["mismatched_keys"]):
+        tensor, stored, expected = wrong[0]
+        raise ResourceError(
+            f"{label}: {tensor} has the shape {list(stored)}, and config.json says {list(expected)} ({len(wrong)} such tensors); "
+            "give the config.json saved with the weights"
+        )
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
+    if missing:
+        raise ResourceError(f"{label}: the files lack tensors of {kind}: {_listed(missing)}; {_advice(model, missing)}")
+    parts = dict(model.base_model.named_children())
+    prefix = f"{model.base_model_prefix}."
+    left = sorted(name for name in info["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in parts)
+    if left:
+        log.info("%s: stored tensors that %s has no place for are not used: %s", label, kind, _listed(left))
+
+
+def _advice(model: Any, missing: Sequence[str]) -> str:
+    if all(name.startswith(tuple(f"{head}." for head in _heads(model))) for name in missing):
+        return "it holds no head that writes: give a checkpoint that does, or set lm_head: embeddings in its profile"
+    return "weights and config.json do not belong together, or were not saved whole"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _heads(model: Any) -> list[str]:
+    """Names of the parts beside the body; a model without a head is its own body."""
+    return [name for name, part in model.named_children() if part is not model.base_model and model.base_model is not model]
+
+
+def _write_with_embeddings(checkpoint: Checkpoint, model: Any) -> None:
+    """Puts the input embeddings, shared and not copied, in the place of the head: its logits are hidden states times embeddings."""
+    import torch
+
+    embeddings, heads = model.get_input_embeddings().weight, _heads(model)
+    rows, size = embeddings.shape
+    if len(heads) != 1 or size != model.config.hidden_size:
+        raise ResourceError(f"{checkpoint.label}: lm_head: embeddings does not fit {type(model).__name__}; set lm_head: checkpoint")
+    head = torch.nn.Linear(size, rows, bias=False, device="meta")
+    head.weight = embeddings
+    setattr(model, heads[0], head)
+
+
+def _adapts_whole_decoder(checkpoint: Checkpoint) -> bool:
+    """Whether an adapter was made for the model with its head, within which the body has a name of its own."""
+    if checkpoint.adapter is None or not can_write(checkpoint.model_type):
+        return False
+    from transformers import AutoModelForCausalLM
+
+    whole: Any = AutoModelForCausalLM._model_mapping[type(_config(checkpoint))]
+    body = whole.base_model_prefix
+    return any(name.startswith(f"base_model.model.{body}.") for name in checkpoint.adapter_tensors)
+
+
+def _adapted(checkpoint: Checkpoint, model: Any) -> Any:
+    """The model with the adapter merged into its weights; one of which a tensor found no place is refused."""
+    if checkpoint.adapter is None:
+        return model
+    with calling_transformers(f"{checkpoint.label}: the adapter cannot be put on {type(model).__name__}"):
+        from peft import PeftModel, get_peft_model_state_dict
+
+        path, device = str(checkpoint.located.path), str(model.device)
+        adapted = PeftModel.from_pretrained(model, path, torch_device=device, local_files_only=True)
+        if not hasattr(adapted, "merge_and_unload"):
+            kind = checkpoint.adapter.get("peft_type")
+            raise ResourceError(f"{checkpoint.label}: a {kind} adapter cannot be merged into a model's weights; expected one such as LORA")
+        needed = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+        unexpected = adapted.load_adapter(path, "default", torch_device=device).unexpected_keys  # the first time nobody tells
+        astray = sorted({*(name.replace(".default", "") for name in unexpected), *needed - checkpoint.adapter_tensors.keys()})
+        if astray:
+            made_for = "whole model" if _adapts_whole_decoder(checkpoint) else "model without its head, so it encodes but does not write"
+            raise ResourceError(
+                f"{checkpoint.label}: the adapter does not fit {type(model).__name__}: no match for {_listed(astray)}; "
+                f"by its names it was made for the {made_for}"
+            )
+        return adapted.merge_and_unload()
