@@ -105,15 +105,37 @@ def environment_options(function: F) -> F:
     return function
 
 
-def parse_options(pairs: tuple[str, ...]) -> dict[str, str]:
+def parse_options(pairs: tuple[str, ...], option: str = "--option", form: str = "NAME=VALUE") -> dict[str, str]:
     """``NAME=VALUE`` pairs as a mapping."""
     parsed = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
-        if not separator:
-            raise UsageError(f"--option {pair!r}: expected NAME=VALUE")
+        if not separator or not name:
+            raise UsageError(f"{option} {pair!r}: expected {form}")
         parsed[name] = value
     return parsed
+
+
+def read_value(text: str) -> Any:
+    """A value as YAML would read it: ``64``, ``false``, ``[a, b]``, ``text``."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def read_profile(profile: str | None) -> str | dict[str, Any] | None:
+    """A profile: its name, or the content of its file (JSON is YAML)."""
+    if profile is None or not profile.endswith((".json", ".yaml", ".yml")):
+        return profile
+    from convbench.config import read_yaml
+
+    values = read_yaml(Path(profile))
+    if not isinstance(values, dict):
+        raise UsageError(f"{profile}: expected a mapping, found {type(values).__name__}")
+    return values
 
 
 def build_metrics(names: str, model: str, layer: int | None, *, offline: bool) -> list[Any]:

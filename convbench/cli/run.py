@@ -15,6 +15,9 @@ from convbench.cli.options import (
     data_options,
     environment_options,
     metric_options,
+    parse_options,
+    read_profile,
+    read_value,
     show_reports,
 )
 
@@ -24,8 +27,14 @@ from convbench.cli.options import (
 @click.option("--dataset", "-d", "datasets", multiple=True, required=True, help=f"Dataset ({DATASET_HELP}); may be given several times.")
 @data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/SYSTEM-DATASET.")
-@click.option("--history", metavar="VIEW", help="History view: query, queries, full, last-<n>, rewrite. Default: the system's.")
-@click.option("--evidence", metavar="VIEW", help="What the responder sees: retrieved, gold, none. Default: the system's.")
+@click.option("--history", metavar="VIEW", help="History view: query, queries, full, full-own, last-<n>, rewrite. Default: the system's.")
+@click.option(
+    "--evidence",
+    metavar="VIEW",
+    help="What the responder sees: none, retrieved, gold, gold+noise, retrieved-minus-gold, other-turn. Default: the system's.",
+)
+@click.option("--profile", metavar="NAME|FILE", help="How a bare checkpoint is used: a built-in profile, or a JSON or YAML file.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (decoding.max_new_tokens=64 ...).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @metric_options
 @environment_options
@@ -38,6 +47,8 @@ def command(
     out: Path | None,
     history: str | None,
     evidence: str | None,
+    profile: str | None,
+    settings: tuple[str, ...],
     seed: int,
     metrics: str,
     bertscore_model: str,
@@ -49,8 +60,8 @@ def command(
 ) -> None:
     """Run SYSTEM on datasets, score it, and write a report.
 
-    SYSTEM is a baseline's name (`convbench baselines list`), a system.yaml, or a finished run to score: a run folder, a joint run
-    (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
+    SYSTEM is a checkpoint (a folder, or owner/name[@revision] on the hub), a baseline's name (`convbench baselines list`), a system.yaml, or a
+    finished run to score: a run folder, a joint run (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
 
     The run folder keeps everything; the same command again recomputes nothing, and one that was interrupted goes on. With several systems
     or datasets, each pair gets a folder DATASET/SYSTEM below --out, and the report there covers all.
@@ -58,6 +69,7 @@ def command(
     \b
     convbench run bm25-query -d topiocqa
     convbench run bm25-history minilm-history -d topiocqa -d inscit --out runs/history
+    convbench run path/to/checkpoint -d topiocqa -d qrecc --out runs/mine
     convbench run minilm-rewrite -d topiocqa --data data/topiocqa --rewrites rewrites.jsonl --out runs/minilm-rewrite
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.batch import RunRequest, plan_all, run_all
@@ -66,7 +78,8 @@ def command(
 
     sources = [source.spec(name) for name in dict.fromkeys(datasets)]
     scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
-    request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline)
+    changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
+    request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline, read_profile(profile), changes)
     if dry_run:
         _show_plans(plan_all(request), as_json=as_json)
         return

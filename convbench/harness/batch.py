@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ class RunRequest:
     seed: int
     cache: Path
     offline: bool
+    profile: str | dict[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values that change every system's own, by dotted key: ``decoding.max_new_tokens``."""
 
 
 @dataclass(slots=True)
@@ -69,12 +72,22 @@ def batch(request: RunRequest) -> Batch:
 
 
 def _system(name: str, request: RunRequest) -> dict[str, Any]:
-    config = system_config(system_values(name), name)
+    values = system_values(name, profile=request.profile, offline=request.offline)
+    for key, value in request.settings.items():
+        values = _with(values, key.split("."), value)
+    config = system_config(values, name)
     asked = {key for key in ("history", "evidence") if getattr(request, key) is not None}
     if unfit := sorted(asked - config.overrides):
         raise UsageError(f"{config.name}: --{unfit[0]} does not apply to a system of kind {config.kind!r}")
     changed = config.with_conditions(history=request.history, evidence=request.evidence) if asked else config
     return changed.model_dump(mode="json")
+
+
+def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """``values`` with another value at a dotted key."""
+    inner = values.get(path[0])
+    changed = value if len(path) == 1 else _with(inner if isinstance(inner, Mapping) else {}, path[1:], value)
+    return {**values, path[0]: changed}
 
 
 def run_all(request: RunRequest, metrics: Sequence[Metric]) -> Outcome:

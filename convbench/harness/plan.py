@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from convbench.harness.stage_output import StageOutput
 from convbench.io.digests import value_sha256
 from convbench.registry import did_you_mean
 from convbench.systems import SYSTEMS
-from convbench.systems.base import Settings, Stage, SystemConfig
+from convbench.systems.base import Settings, Stage, SystemConfig, Unit
 from convbench.types import Turn
 
 
@@ -83,7 +85,7 @@ class Plan:
         planned = []
         for stage in stages:
             key = value_sha256([stage.name, stage.version, stage.describe(), stage.batch_size, inputs])
-            batches = split_batches(self.dataset.turns, stage.batch_size)
+            batches = split_batches(self.dataset.turns, stage.batch_size, stage.unit)
             output = StageOutput(self.folder.stages, stage.name, key, [[turn.id for turn in batch] for batch in batches])
             planned.append(PlannedStage(stage, batches, output, key))
             inputs.append(key)
@@ -100,6 +102,7 @@ def system_config(values: dict[str, Any], origin: str) -> SystemConfig:
     return build_config(model, values, origin)
 
 
-def split_batches(turns: Sequence[Turn], size: int) -> tuple[tuple[Turn, ...], ...]:
-    """Cuts turns into consecutive batches; the cut depends on nothing but the order and the size."""
-    return tuple(tuple(turns[start : start + size]) for start in range(0, len(turns), size))
+def split_batches(turns: Sequence[Turn], size: int, unit: Unit = "turn") -> tuple[tuple[Turn, ...], ...]:
+    """Cuts turns into consecutive batches of ``size`` turns or conversations; the cut depends on nothing but order, size and unit."""
+    counted = [tuple(group) for _, group in groupby(turns, attrgetter("id" if unit == "turn" else "conversation_id"))]
+    return tuple(tuple(chain.from_iterable(counted[start : start + size])) for start in range(0, len(counted), size))

@@ -6,6 +6,7 @@ SYSTEMS = Registry(
     "kind of system",
     {
         "two-stage": "convbench.systems.two_stage:TwoStageConfig",
+        "unified": "convbench.systems.unified:UnifiedConfig",
         "oracle": "convbench.systems.oracle:OracleConfig",
         "random": "convbench.systems.random:RandomConfig",
         "replay": "convbench.systems.replay:ReplayConfig",

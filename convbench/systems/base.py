@@ -6,11 +6,12 @@ are JSON objects, written as they are made, so that a run that was killed goes o
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -26,6 +27,9 @@ Row = dict[str, Any]
 
 Upstream = Mapping[str, Mapping[str, Row]]
 """Stage name -> turn id -> row."""
+
+Unit = Literal["turn", "conversation"]
+"""What a batch is counted in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,14 @@ class Stage(Protocol):
     Attributes:
         name: Unique within the system; the name of its file in the run folder.
         version: Raised when the same inputs give other rows.
-        batch_size: Turns worked on together. Batches are fixed by the plan, so that a resumed run repeats them exactly.
+        batch_size: How much is worked on together. Batches are fixed by the plan, so that a resumed run repeats them exactly.
+        unit: What ``batch_size`` counts: turns, or whole conversations for a stage that goes through them in turn order.
     """
 
     name: str
     version: int
     batch_size: int
+    unit: Unit
 
     def describe(self) -> dict[str, Any]:
         """Everything that changes a row, the dataset and earlier stages apart."""
@@ -137,3 +143,8 @@ class SystemConfig(Config, ABC):
     @abstractmethod
     def build(self, settings: Settings) -> System:
         """The system, nothing loaded yet."""
+
+
+def name_from(text: str) -> str:
+    """A system's name made from a file's or a checkpoint's, as far as a name may hold it."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-") or "run"

@@ -1,4 +1,4 @@
-"""Resolving SYSTEM: a baseline's name, a ``system.yaml``, or a finished run to replay."""
+"""Resolving SYSTEM: a baseline's name, a ``system.yaml``, a finished run to replay, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import convbench
 from convbench.config import read_yaml
 from convbench.errors import DataError, UsageError
 from convbench.registry import did_you_mean
+from convbench.systems.checkpoints import checkpoint_values, is_checkpoint
 from convbench.systems.replay import RUN_SUFFIXES, replay_name
 
 
@@ -24,14 +25,18 @@ def baseline_names() -> list[str]:
     return sorted(path.parent.name for path in shipped("baselines").glob("*/system.yaml"))
 
 
-def system_values(system: str) -> dict[str, Any]:
+def system_values(system: str, *, profile: str | dict[str, Any] | None = None, offline: bool = True) -> dict[str, Any]:
     """The content of the ``system.yaml`` that SYSTEM stands for.
 
     Args:
-        system: Baseline name, path of a YAML file, path of a finished run (run folder, joint run file or TREC run).
+        system: Baseline name, path of a YAML file, path of a finished run (run folder, joint run file or TREC run), or a checkpoint (folder
+            or hub id).
+        profile: How a checkpoint is used, where it is one.
+        offline: Refuse the network, which a hub id may need.
 
     Raises:
         UsageError: It is none of these (with a suggestion).
+        ResourceError: The checkpoint cannot be had or is broken.
     """
     path = Path(system)
     names = baseline_names()
@@ -41,8 +46,11 @@ def system_values(system: str) -> dict[str, Any]:
         return _yaml_values(path)
     if (path.is_dir() and (path / "turns.jsonl").exists()) or system.endswith(RUN_SUFFIXES):
         return {"kind": "replay", "name": replay_name(path), "run": str(path.resolve())}
+    if is_checkpoint(system):
+        return checkpoint_values(system, profile=profile, offline=offline)
     raise UsageError(
-        f"unknown system {system!r}.{did_you_mean(system, names)} Known: {', '.join(names)}; or a system.yaml, or a finished run"
+        f"unknown system {system!r}.{did_you_mean(system, names)} Known: {', '.join(names)}; or a system.yaml, a finished run, or a "
+        "checkpoint (a folder with config.json, or owner/name on the hub)"
     )
 
 

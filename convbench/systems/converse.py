@@ -43,7 +43,8 @@ class ConverseStage:
     def describe(self) -> dict[str, Any]:
         """The model, the index and the conditions."""
         conditions = {"history": self._history, "k": self._k, **self._evidence.describe()}
-        return {**conditions, "index": self._index.describe(), "model": self._model.describe()}
+        model = {**self._model.describe(), **self._model.describe_responses()}
+        return {**conditions, "index": self._index.describe(), "model": model}
 
     def check(self, turns: Sequence[Turn]) -> None:
         """Passes the check on to the evidence condition; the view ``rewrite`` needs a rewrite of every turn."""

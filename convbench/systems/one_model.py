@@ -9,7 +9,7 @@ from typing import Any
 
 from convbench.backends.base import Encoded
 from convbench.backends.checkpoint import Checkpoint, open_checkpoint
-from convbench.backends.encoder import describe_model, encode_passages
+from convbench.backends.encoder import describe_model, encode_passages, encode_queries
 from convbench.backends.known import profile_of
 from convbench.backends.loaded import Loaded, fitted, load
 from convbench.backends.placement import ModelConfig
@@ -110,18 +110,21 @@ class OneModel:
         """Parameters of the checkpoint, by its label."""
         return {self.checkpoint.label: self.checkpoint.parameters}
 
-    def describe_encoding(self) -> dict[str, Any]:
-        """What changes a passage's vector; a matching index is used again whatever is asked of responses."""
+    def describe(self) -> dict[str, Any]:
+        """Everything that changes a passage's vector."""
         return describe_model(self._config, self.checkpoint, self.profile, version=VERSION)
 
-    def describe(self) -> dict[str, Any]:
-        """Everything that changes a vector or a response."""
-        decoding = self._decoding.model_dump()
-        return {**self.describe_encoding(), "decoding": decoding, "seed": self._seed, "reuse": self._reuse, "responds": self.responds}
+    def describe_responses(self) -> dict[str, Any]:
+        """What changes sessions and responses besides; the same passages serve whatever is asked of them."""
+        return {"decoding": self._decoding.model_dump(), "seed": self._seed, "reuse": self._reuse, "responds": self.responds}
 
     def encode_passages(self, texts: Sequence[str], meter: Meter) -> Encoded:
         """Encodes passages."""
         return encode_passages(self._loaded, texts, self._config.batch_tokens, meter)
+
+    def encode_queries(self, texts: Sequence[str], meter: Meter) -> Encoded:
+        """Encodes texts as they are sent to the model as sessions."""
+        return encode_queries(self._loaded, texts, self._config.batch_tokens, meter)
 
     def session(self, turn: Turn, view: str) -> Session:
         """Writes a turn's session, oldest exchanges dropped until it fits.

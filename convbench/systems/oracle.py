@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from convbench.systems.base import Row, Settings, Stage, SystemConfig, Upstream, Workplace
+from convbench.systems.base import Row, Settings, Stage, SystemConfig, Unit, Upstream, Workplace
 from convbench.systems.stages import join_rows
 from convbench.types import Turn, TurnRecord
 
@@ -16,6 +16,7 @@ class GoldSearchStage:
     name = "search"
     version = 1
     batch_size = 4096
+    unit: Unit = "turn"
 
     def describe(self) -> dict[str, Any]:
         """Nothing to set."""
@@ -43,6 +44,7 @@ class GoldResponseStage:
     name = "generate"
     version = 1
     batch_size = 4096
+    unit: Unit = "turn"
 
     def describe(self) -> dict[str, Any]:
         """Nothing to set."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from convbench.generation.sentences import split_sentences
-from convbench.systems.base import Row, Settings, Stage, SystemConfig, Upstream, Workplace
+from convbench.systems.base import Row, Settings, Stage, SystemConfig, Unit, Upstream, Workplace
 from convbench.systems.stages import join_rows
 from convbench.types import Turn, TurnRecord
 
@@ -20,6 +20,7 @@ class RandomStage:
     name = "search"
     version = 1
     batch_size = 512
+    unit: Unit = "turn"
 
     def __init__(self, k: int, seed: int) -> None:
         self._k, self._seed = k, seed

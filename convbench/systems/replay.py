@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from convbench.io.records import Record
 from convbench.io.runfile import read_run, record_from_json, record_to_json
 from convbench.io.trec_run import read_trec_run
 from convbench.retrieval.canonical import canonical
-from convbench.systems.base import Row, Settings, Stage, SystemConfig, Upstream, Workplace
+from convbench.systems.base import Row, Settings, Stage, SystemConfig, Unit, Upstream, Workplace, name_from
 from convbench.types import Turn, TurnRecord
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def replay_name(path: Path) -> str:
     """The system's name for a run: its file's without the suffix, as far as a name may hold it."""
     name = path.resolve().name
     suffix = max((suffix for suffix in RUN_SUFFIXES if name.endswith(suffix)), key=len, default="")
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name.removesuffix(suffix)).lstrip("._+-") or "run"
+    return name_from(name.removesuffix(suffix))
 
 
 def read_records(path: Path) -> dict[str, TurnRecord]:
@@ -52,6 +51,7 @@ class ReplayStage:
     name = "replay"
     version = 1
     batch_size = 4096
+    unit: Unit = "turn"
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convbench.errors import UsageError
 from convbench.generation.base import GenerationInput, Generator
 from convbench.retrieval.base import Found, Retriever
 from convbench.rewriting.base import QueryRewriter
-from convbench.systems.base import Row, Upstream, Workplace
-from convbench.types import Passage, Turn, TurnRecord
-from convbench.views.evidence import EvidenceName, evidence_ids
-from convbench.views.history import Order, history_view, utterances, write_query
+from convbench.systems.base import Row, Unit, Upstream, Workplace
+from convbench.types import Response, Turn, TurnRecord
+from convbench.views.evidence import EvidenceCondition
+from convbench.views.history import history_view, utterances
+from convbench.views.session import SessionTemplate, Utterance
 
 _MANY = 4096
 
@@ -21,8 +21,9 @@ class ViewStage:
     """History view: which earlier utterances the rewriter and the retriever see."""
 
     name = "view"
-    version = 1
+    version = 2
     batch_size = _MANY
+    unit: Unit = "turn"
 
     def __init__(self, view: str) -> None:
         self._view = view
@@ -38,11 +39,12 @@ class ViewStage:
         """Nothing to load."""
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
-        """Rows: ``utterances`` (oldest first), ``kept`` and ``dropped`` turn ids."""
+        """Rows: ``utterances`` as [role, text] (oldest first), ``kept`` and ``dropped`` turn ids."""
         rows = []
         for turn in turns:
             view = history_view(self._view, turn)
-            rows.append({"turn_id": turn.id, "utterances": utterances(view), "kept": list(view.kept), "dropped": list(view.dropped)})
+            said = [list(utterance) for utterance in utterances(view)]
+            rows.append({"turn_id": turn.id, "utterances": said, "kept": list(view.kept), "dropped": list(view.dropped)})
         return rows
 
 
@@ -51,14 +53,15 @@ class RewriteStage:
 
     name = "rewrite"
     version = 1
+    unit: Unit = "turn"
 
-    def __init__(self, rewriter: QueryRewriter, order: Order, batch_size: int = _MANY) -> None:
-        self._rewriter, self._order = rewriter, order
+    def __init__(self, rewriter: QueryRewriter, session: SessionTemplate, batch_size: int = _MANY) -> None:
+        self._rewriter, self._session = rewriter, session
         self.batch_size = batch_size
 
     def describe(self) -> dict[str, Any]:
-        """The rewriter, and the order in which question and history are written."""
-        return {"rewriter": self._rewriter.describe(), "order": self._order}
+        """The rewriter, and how question and history are written."""
+        return {"rewriter": self._rewriter.describe(), "session": self._session.model_dump()}
 
     def check(self, turns: Sequence[Turn]) -> None:
         """Passes the check on to the rewriter."""
@@ -71,8 +74,8 @@ class RewriteStage:
         """Rows: ``question`` (rewritten) and ``query`` (the question with the utterances that the history view shows)."""
         rows = []
         for turn, question in zip(turns, self._rewriter.rewrite(turns), strict=True):
-            query = write_query(question, upstream["view"][turn.id]["utterances"], self._order)
-            rows.append({"turn_id": turn.id, "question": question, "query": query})
+            earlier = [Utterance(role, text) for role, text in upstream["view"][turn.id]["utterances"]]
+            rows.append({"turn_id": turn.id, "question": question, "query": self._session.write(question, earlier)})
         return rows
 
 
@@ -81,6 +84,7 @@ class SearchStage:
 
     name = "search"
     version = 1
+    unit: Unit = "turn"
 
     def __init__(self, retriever: Retriever, k: int) -> None:
         self._retriever, self._k = retriever, k
@@ -116,49 +120,46 @@ class GenerateStage:
 
     name = "generate"
     version = 1
+    unit: Unit = "turn"
 
-    def __init__(self, generator: Generator, evidence: EvidenceName, passages: int, batch_size: int = 32) -> None:
-        self._generator, self._evidence, self._passages = generator, evidence, passages
+    def __init__(self, generator: Generator, evidence: EvidenceCondition, batch_size: int = 32) -> None:
+        self._generator, self._evidence = generator, evidence
         self.batch_size = batch_size
 
     def describe(self) -> dict[str, Any]:
         """The generator and what it sees."""
-        return {"evidence": self._evidence, "passages": self._passages, "generator": self._generator.describe()}
+        return {**self._evidence.describe(), "generator": self._generator.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
-        """Every turn can be answered."""
+        """Passes the check on to the evidence condition."""
+        self._evidence.check(turns)
 
     def open(self, workplace: Workplace) -> None:
         """Keeps the store to read evidence from."""
         self._store = workplace.store
-
-    def _texts(self, turn: Turn, ids: Sequence[str]) -> tuple[Passage, ...]:
-        if self._evidence == "gold" and (absent := [id_ for id_ in ids if id_ not in self._store]):
-            raise UsageError(f"turn {turn.id}: gold passage {absent[0]!r} is not in the collection, and --evidence gold needs its text")
-        return tuple(self._store.get(ids))
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``text``, ``finish_reason``, ``evidence``, ``abstained``, ``usage``."""
         inputs = []
         for turn in turns:
             retrieved = [passage_id for passage_id, _ in upstream["search"][turn.id]["passages"]]
-            ids = evidence_ids(self._evidence, turn, retrieved, self._passages)
+            view = self._evidence.view(turn, retrieved)
             question = upstream["rewrite"][turn.id]["question"]
-            inputs.append(GenerationInput(turn.id, question, self._texts(turn, ids)))
-        rows = []
-        for response in self._generator.generate(inputs):
-            counts = {"tokens_in": response.tokens_in, "tokens_out": response.tokens_out}
-            rows.append(
-                {
-                    "turn_id": response.turn_id,
-                    "text": response.text,
-                    "finish_reason": response.finish_reason,
-                    "evidence": list(response.evidence),
-                    "abstained": response.abstained,
-                    "usage": {name: count for name, count in counts.items() if count is not None},
-                }
-            )
-        return rows
+            inputs.append(GenerationInput(turn.id, question, self._evidence.passages(turn, view, self._store)))
+        return [response_row(response) for response in self._generator.generate(inputs)]
+
+
+def response_row(response: Response) -> Row:
+    """A response as a row."""
+    counts = {"tokens_in": response.tokens_in, "tokens_out": response.tokens_out}
+    return {
+        "turn_id": response.turn_id,
+        "text": response.text,
+        "finish_reason": response.finish_reason,
+        "evidence": list(response.evidence),
+        "abstained": response.abstained,
+        "usage": {name: count for name, count in counts.items() if count is not None},
+    }
 
 
 def join_rows(turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:

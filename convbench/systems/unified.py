@@ -26,7 +26,7 @@ class UnifiedConfig(SystemConfig):
     """``kind: unified``.
 
     Attributes:
-        model: The checkpoint and how to run it; None where users bring their own weights.
+        model: The checkpoint and how to run it.
         history: History view that the session is written from; ``rewrite`` is the human rewrite alone.
         evidence: Which passages the responder sees.
         passages: How many of them.
@@ -38,7 +38,7 @@ class UnifiedConfig(SystemConfig):
     """
 
     kind: Literal["unified"]
-    model: ModelConfig | None
+    model: ModelConfig
     history: str = "full"
     evidence: EvidenceName = "retrieved"
     passages: int = Field(default=3, ge=1)
@@ -63,8 +63,8 @@ class UnifiedConfig(SystemConfig):
         """The system, nothing loaded yet."""
         if self.history != REWRITE:
             check_history_view(self.history)
-        if self.model is None:
-            raise UsageError(f"{self.name}: no public weights of this system exist: give yours with --set model.model=CHECKPOINT")
+        if not self.model.model:
+            raise UsageError(f"{self.name}: it has no weights of its own: give yours with --set model.model=CHECKPOINT (folder or hub id)")
         return Unified(self, OneModel(self.model, self.decoding, reuse=self.reuse, offline=settings.offline, seed=settings.seed))
 
 

@@ -1,19 +1,22 @@
-"""History views: which earlier turns a component sees, and how a question is written together with them."""
+"""History views: which earlier turns a component sees."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from convbench.errors import UsageError
 from convbench.registry import did_you_mean
 from convbench.types import Exchange, Turn
+from convbench.views.session import Utterance
 
-Order = Literal["newest-first", "oldest-first"]
+OWN = "full-own"
+"""The view whose responses are the system's own; ``systems.turn_order`` puts them in place of the dataset's."""
 
-VIEW_NAMES = ("query", "queries", "full", "last-<n>")
+REWRITE = "rewrite"
+"""What the command line calls the human rewrite alone: the view ``query`` of a rewritten question."""
+
+VIEW_NAMES = ("query", "queries", "full", OWN, "last-<n>")
 _LAST = re.compile(r"last-([1-9][0-9]*)")
 
 
@@ -22,7 +25,7 @@ class HistoryView:
     """What was kept of a turn's history.
 
     Attributes:
-        name: The condition (``query``, ``queries``, ``full``, ``last-3``).
+        name: The condition (``query``, ``queries``, ``full``, ``full-own``, ``last-3``).
         history: The exchanges that were kept, oldest first, without what the condition hides.
         dropped: Ids of the earlier turns that were not kept.
     """
@@ -39,8 +42,8 @@ class HistoryView:
 
 def check_history_view(name: str) -> str:
     """Returns ``name`` if it names a history view, else raises ``UsageError``."""
-    if name not in ("query", "queries", "full") and not _LAST.fullmatch(name):
-        known = ", ".join([*VIEW_NAMES, "rewrite"])
+    if name not in ("query", "queries", "full", OWN) and not _LAST.fullmatch(name):
+        known = ", ".join([*VIEW_NAMES, REWRITE])
         raise UsageError(f"unknown history view {name!r}.{did_you_mean(name, VIEW_NAMES)} Known: {known}")
     return name
 
@@ -48,7 +51,8 @@ def check_history_view(name: str) -> str:
 def history_view(name: str, turn: Turn) -> HistoryView:
     """Applies a history condition to a turn.
 
-    ``query`` keeps nothing, ``queries`` the users' side of every earlier turn, ``full`` all of it, ``last-n`` the latest n exchanges.
+    ``query`` keeps nothing, ``queries`` the users' side of every earlier turn, ``full`` and ``full-own`` all of it, ``last-n`` the latest n
+    exchanges.
     """
     check_history_view(name)
     history = turn.history
@@ -61,16 +65,11 @@ def history_view(name: str, turn: Turn) -> HistoryView:
     return HistoryView(name, kept, dropped)
 
 
-def utterances(view: HistoryView) -> list[str]:
+def utterances(view: HistoryView) -> list[Utterance]:
     """The earlier utterances that a view shows, oldest first; empty ones are left out."""
-    return [text for exchange in view.history for text in (exchange.query, exchange.response) if text]
-
-
-def write_query(question: str, earlier: Sequence[str], order: Order) -> str:
-    """Writes a question and the earlier utterances (oldest first) as one text, one a line.
-
-    Newest first puts the question first, so that an encoder that truncates on the right drops the oldest utterances; oldest first is the
-    natural order, the question last.
-    """
-    lines = [*earlier, question]
-    return "\n".join(lines[::-1] if order == "newest-first" else lines)
+    said = [
+        utterance
+        for exchange in view.history
+        for utterance in (Utterance("user", exchange.query), Utterance("agent", exchange.response or ""))
+    ]
+    return [utterance for utterance in said if utterance.text]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from convbench.datasets.loading import load_card
+from convbench.meter import Meter
 from convbench.retrieval.canonical import canonical
 from convbench.systems.base import Settings, Stage, System, Workplace
 from convbench.systems.oracle import Oracle, OracleConfig
@@ -33,7 +34,7 @@ def records(*turns: Turn) -> list[TurnRecord | None]:
     rows: dict[str, dict[str, dict[str, object]]] = {turn.id: {} for turn in turns}
     for stage in system.stages():
         stage.check(turns)
-        stage.open(Workplace(None, Path("nowhere")))
+        stage.open(Workplace(None, Path("nowhere"), Meter()))
         for turn, row in zip(turns, stage.run(turns, {}), strict=True):
             assert row["turn_id"] == turn.id
             rows[turn.id][stage.name] = row
@@ -47,7 +48,7 @@ def test_gold_passages_by_grade_and_the_main_reference() -> None:
         passages=(("b", 3.0), ("c", 2.0), ("a", 1.0)),
         response="A sailor.",
         evidence=("a", "b", "c"),
-        ledger={"history_kept": [], "history_dropped": []},
+        ledger={"history_kept": [], "history_dropped": [], "truncated": {}},
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from convbench.datasets.loading import load_card
 from convbench.errors import MissingFileError
+from convbench.meter import Meter
 from convbench.systems.base import Settings, Stage, System, Workplace
 from convbench.systems.random import RandomConfig, RandomStage
 from convbench.types import Passage, Turn
@@ -24,7 +25,7 @@ TURNS = [Turn(f"{n}_1", "which boat") for n in range(40)]
 def stage(store_of: StoreOf, tmp_path: Path) -> Any:
     def make(k: int = 4, seed: int = 0, passages: list[Passage] = PASSAGES) -> RandomStage:
         made = RandomStage(k, seed)
-        made.open(Workplace(store_of(passages), tmp_path))
+        made.open(Workplace(store_of(passages), tmp_path, Meter()))
         return made
 
     return make
@@ -75,7 +76,7 @@ def test_the_system_answers_with_the_draw(store_of: StoreOf, tmp_path: Path) -> 
     (only,) = system.stages()
     assert isinstance(only, Stage)
     assert only.describe() == {"type": "random", "k": 3, "seed": 7}
-    only.open(Workplace(store_of(PASSAGES), tmp_path))
+    only.open(Workplace(store_of(PASSAGES), tmp_path, Meter()))
     (row,) = only.run(TURNS[:1], {})
     record = system.record("0_1", {"search": row})
     assert record is not None
@@ -85,7 +86,7 @@ def test_the_system_answers_with_the_draw(store_of: StoreOf, tmp_path: Path) -> 
 
 def test_without_passages_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no corpus was found: give it with --corpus"):
-        RandomStage(3, 0).open(Workplace(None, tmp_path))
+        RandomStage(3, 0).open(Workplace(None, tmp_path, Meter()))
 
 
 def test_a_depth_below_one_is_refused() -> None:

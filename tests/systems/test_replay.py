@@ -10,6 +10,7 @@ from convbench.datasets.loading import load_card
 from convbench.errors import DataError, MissingFileError, RunFileError
 from convbench.io.runfile import write_run
 from convbench.io.trec_run import write_trec_run
+from convbench.meter import Meter
 from convbench.systems.base import Settings, Stage, System, Workplace
 from convbench.systems.replay import ReplayConfig, ReplayStage, read_records, replay_name
 from convbench.types import Ranking, Turn, TurnRecord
@@ -29,7 +30,7 @@ def replayed(path: Path, turns: Sequence[Turn] = TURNS) -> list[TurnRecord | Non
     system = ReplayConfig(kind="replay", name="run", run=path).build(Settings(load_card("topiocqa"), offline=True, seed=0))
     (stage,) = system.stages()
     stage.check(turns)
-    stage.open(Workplace(None, path))
+    stage.open(Workplace(None, path, Meter()))
     return [system.record(row["turn_id"], {"replay": row}) for row in stage.run(turns, {})]
 
 

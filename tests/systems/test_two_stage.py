@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from convbench.config import build_config
 from convbench.datasets.loading import load_card
 from convbench.errors import UsageError
+from convbench.meter import Meter
 from convbench.retrieval.canonical import is_canonical
 from convbench.systems.base import Settings, Stage, System, Workplace
 from convbench.systems.two_stage import TwoStage, TwoStageConfig
@@ -57,7 +59,7 @@ def records(made: TwoStageConfig, workplace: Workplace, turns: list[Turn] = TURN
 
 @pytest.fixture
 def workplace(store_of: StoreOf, tmp_path: Path) -> Workplace:
-    return Workplace(store_of(PASSAGES), tmp_path / "cache")
+    return Workplace(store_of(PASSAGES), tmp_path / "cache", Meter())
 
 
 class TestRecords:
@@ -66,20 +68,26 @@ class TestRecords:
         assert lamp.query == "and who fills the lamp"
         assert [passage_id for passage_id, _ in lamp.passages] == ["lamp"]
         assert (lamp.response, lamp.evidence) == ("Ames fills the lamp every evening.", ("lamp",))
-        assert lamp.ledger == {"history_kept": [], "history_dropped": ["1_1", "1_2"]}
+        assert lamp.ledger == {"history_kept": [], "history_dropped": ["1_1", "1_2"], "truncated": {}}
         assert boat.response == "Orr sails it."
 
     def test_the_whole_history_reaches_the_retriever_newest_first(self, workplace: Workplace) -> None:
         lamp, boat = records(config(history={"view": "full"}), workplace)
         assert lamp.query == ("and who fills the lamp\nAmes.\nwho paints it\nIt has a tower of ninety steps.\ntell me of the lighthouse")
         assert {passage_id for passage_id, _ in lamp.passages} == {"lamp", "tower"}
-        assert lamp.ledger == {"history_kept": ["1_1", "1_2"], "history_dropped": []}
+        assert lamp.ledger == {"history_kept": ["1_1", "1_2"], "history_dropped": [], "truncated": {}}
         assert boat.query == "who sails the boat"
 
     def test_oldest_first_and_only_the_last(self, workplace: Workplace) -> None:
         lamp, _ = records(config(history={"view": "last-1", "order": "oldest-first"}), workplace)
         assert lamp.query == "who paints it\nAmes.\nand who fills the lamp"
-        assert lamp.ledger == {"history_kept": ["1_2"], "history_dropped": ["1_1"]}
+        assert lamp.ledger == {"history_kept": ["1_2"], "history_dropped": ["1_1"], "truncated": {}}
+
+    def test_roles_and_a_separator_of_ones_own(self, workplace: Workplace) -> None:
+        history = {"view": "last-1", "order": "oldest-first", "user": "U: {text}", "agent": "A: {text}", "separator": " | "}
+        lamp, boat = records(config(history=history), workplace)
+        assert lamp.query == "U: who paints it | A: Ames. | U: and who fills the lamp"
+        assert boat.query == "U: who sails the boat"
 
     def test_queries_do_not_leak_gold_responses(self, workplace: Workplace) -> None:
         lamp, _ = records(config(history={"view": "queries"}), workplace)
@@ -103,6 +111,22 @@ class TestRecords:
     def test_gold_evidence_that_the_collection_lacks_is_an_error(self, workplace: Workplace) -> None:
         with pytest.raises(UsageError, match="turn 1_1: gold passage 'elsewhere' is not in the collection"):
             records(config(evidence="gold"), workplace, [Turn("1_1", "who", gold={"elsewhere": 1})])
+
+    def test_evidence_of_every_other_kind(self, workplace: Workplace) -> None:
+        turns = [replace(TURNS[0], query="tower lamp boat"), TURNS[1]]
+        top = [passage_id for passage_id, _ in records(config(), workplace, turns)[0].passages]
+        assert set(top) == {"lamp", "tower", "boat"}
+        noise = [passage_id for passage_id in top if passage_id != "lamp"]
+        seen = {name: records(config(evidence=name), workplace, turns)[0].evidence for name in ("retrieved-minus-gold", "gold+noise")}
+        assert seen == {"retrieved-minus-gold": tuple(noise), "gold+noise": ("lamp", *noise)}
+        lamp, boat = records(config(evidence="other-turn"), workplace, turns)
+        assert (lamp.evidence, boat.evidence) == (("boat", "bread"), ("lamp",))
+
+    def test_evidence_of_another_conversation_needs_another_conversation(self) -> None:
+        generate = config(evidence="other-turn").build(SETTINGS).stages()[3]
+        generate.check(TURNS)
+        with pytest.raises(UsageError, match=r"^turn 1_3: no other conversation of this run has gold passages"):
+            generate.check(TURNS[:1])
 
     def test_no_evidence_no_answer(self, workplace: Workplace) -> None:
         for record in records(config(evidence="none"), workplace):
@@ -137,7 +161,7 @@ class TestRecords:
 
 class TestConditions:
     @pytest.mark.parametrize(
-        ("history", "view", "rewriter"), [("full", "full", "none"), ("last-2", "last-2", "none"), ("rewrite", "query", "human")]
+        ("history", "view", "rewriter"), [("full", "full", "none"), ("full-own", "full-own", "none"), ("rewrite", "query", "human")]
     )
     def test_another_history(self, history: str, view: str, rewriter: str) -> None:
         changed = config(history={"view": "queries", "order": "oldest-first"}).with_conditions(history=history, evidence=None)
@@ -155,19 +179,47 @@ class TestConditions:
     def test_unknown_ones_are_refused_in_one_line(self) -> None:
         with pytest.raises(UsageError, match="unknown history view 'last-0'"):
             config().with_conditions(history="last-0", evidence=None)
-        with pytest.raises(UsageError, match=r"^test: evidence: input should be 'retrieved', 'gold' or 'none', found 'golden'$"):
+        with pytest.raises(
+            UsageError, match=r"^unknown evidence view 'golden'\. Did you mean 'gold'\? Known: none, retrieved, gold, gold\+noise,"
+        ):
             config().with_conditions(history=None, evidence="golden")
+        with pytest.raises(UsageError, match=r"^test: evidence: input should be 'none', 'retrieved', .*, found 'golden'$"):
+            config(evidence="golden")
         with pytest.raises(UsageError, match="unknown history view 'al'"):
             config(history={"view": "al"}).build(SETTINGS)
 
     def test_both_can_be_overridden_and_both_are_reported(self) -> None:
         assert TwoStageConfig.overrides == {"history", "evidence"}
         assert config(rewriter="human", evidence="gold").build(SETTINGS).conditions() == {
-            "history": {"view": "query", "order": "newest-first"},
+            "history": {"view": "query", "order": "newest-first", "user": "{text}", "agent": "{text}", "separator": "\n"},
             "rewriter": "human",
             "evidence": "gold",
             "k": 3,
         }
+
+
+class TestOwnResponses:
+    def test_a_later_turn_sees_the_systems_own_response(self, workplace: Workplace) -> None:
+        first = Turn("1_1", "who fills the lamp")
+        second = Turn("1_2", "and the boat", (Exchange("1_1", "who fills the lamp", "Nobody knows."),))
+        made = config(history={"view": "full-own", "order": "oldest-first"})
+        assert [stage.name for stage in made.build(SETTINGS).stages()] == ["converse"]
+        lamp, boat = records(made, workplace, [first, second])
+        assert lamp.response == "Ames fills the lamp every evening."
+        assert boat.query == "who fills the lamp\nAmes fills the lamp every evening.\nand the boat"
+        assert boat.ledger == {"history_kept": ["1_1"], "history_dropped": [], "truncated": {}}
+        assert made.build(SETTINGS).conditions()["history"]["view"] == "full-own"
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"generator": None}, "history view 'full-own' shows the system its own responses: it needs a generator"),
+            ({"rewriter": "human"}, "human rewrites go with the dataset's responses, not with history view 'full-own'"),
+        ],
+    )
+    def test_what_cannot_be_combined(self, change: dict[str, Any], message: str) -> None:
+        with pytest.raises(UsageError, match=f"^test: {message}"):
+            config(history={"view": "full-own"}, **change).build(SETTINGS)
 
 
 class TestBM25Parameters:
@@ -203,6 +255,7 @@ class TestStages:
         [
             ({"history": {"view": "full"}}, "view"),
             ({"history": {"order": "oldest-first"}}, "rewrite"),
+            ({"history": {"user": "user: {text}"}}, "rewrite"),
             ({"rewriter": "human"}, "rewrite"),
             ({"k": 4}, "search"),
             ({"retriever": {"type": "bm25", "k1": 2}}, "search"),
