@@ -42,6 +42,7 @@ class InTurnOrder:
 
     def open(self, workplace: Workplace) -> None:
         """Opens the inner stages."""
+        self._meter = workplace.meter
         for stage in self._stages:
             stage.open(workplace)
 
@@ -58,7 +59,8 @@ class InTurnOrder:
     def _step(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         seen = dict(upstream)
         for stage in self._stages:
-            seen[stage.name] = {row["turn_id"]: row for row in stage.run(turns, seen)}
+            with self._meter.phase(stage.name, turns=len(turns)):
+                seen[stage.name] = {row["turn_id"]: row for row in stage.run(turns, seen)}
         return [{"turn_id": turn.id, **{stage.name: seen[stage.name][turn.id] for stage in self._stages}} for turn in turns]
 
 
