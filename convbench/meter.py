@@ -29,11 +29,11 @@ class Meter:
 
         Args:
             name: ``encode``, ``search``, ``generate`` ...
-            turns: Turns that it works on.
+            turns: Turns that it works on; those of a phase within one of the same name are the same turns, and count once.
         """
         self._pause()
+        self._phases.setdefault(name, Counter())["turns"] += 0 if name in self._open else turns
         self._open.append(name)
-        self._phases.setdefault(name, Counter())["turns"] += turns
         try:
             yield
         finally:
@@ -57,7 +57,8 @@ class Meter:
         """What was collected since the last call; empties the meter.
 
         Returns:
-            ``phases`` (name -> ``seconds``, ``turns`` and whatever was counted), ``models`` (name -> parameters), ``indexes`` (name -> bytes).
+            ``phases`` (name -> ``seconds``, ``turns`` and whatever was counted), ``models`` (name -> parameters) and ``indexes``
+            (name -> bytes).
         """
         phases = {name: {"seconds": round(self._seconds.get(name, 0.0), 6), **counts} for name, counts in self._phases.items()}
         taken = {"phases": phases, "models": self._models, "indexes": self._indexes}

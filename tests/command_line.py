@@ -17,6 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from convbench.cli.main import main
+from convbench.harness.results import Cost, read_results
+from convbench.report.build import render_html, render_markdown
 
 MINI = Path(__file__).parents[1] / "convbench" / "datasets" / "mini"
 
@@ -28,6 +30,31 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["convbench.harness.run", "convbench.report.write", "bm25s", "bert_score", "faiss", "transformers.models.bert.modeling_bert"]
 )
+
+
+_SAME_EVERY_TIME = ("turns.jsonl", "retrieval.trec", "scores.jsonl")
+
+
+def content_without_cost(folder: Path) -> dict[str, Any]:
+    """What a run folder holds and every execution of the same run gives: all but times and the reports that show them.
+
+    Of the costs it has what was counted and loaded; the reports are checked to be those of the results.
+    """
+    found: dict[str, Any] = {name: (folder / name).read_bytes() for name in _SAME_EVERY_TIME}
+    rows = [path for path in sorted(folder.glob("stages/*.jsonl")) if not path.name.endswith(".cost.jsonl")]
+    found |= {path.relative_to(folder).as_posix(): path.read_bytes() for path in rows}
+    results = read_results(folder / "results.json")
+    assert (folder / "report.md").read_text(encoding="utf-8") == render_markdown([results])
+    assert (folder / "report.html").read_text(encoding="utf-8") == render_html([results])
+    found["results.json"] = results.model_dump_json(exclude={"cost"})
+    found["cost"] = counted(results.cost)
+    return found
+
+
+def counted(cost: Cost) -> dict[str, Any]:
+    """The part of a cost that is no time, without what only the first of several runs has to build."""
+    per_turn = [phase.model_dump(exclude={"seconds", "ms_per_turn"}) for phase in cost.phases if not phase.once]
+    return {**cost.model_dump(include={"models", "indexes", "turns", "tokens_in", "tokens_out", "forward_passes"}), "phases": per_turn}
 
 
 @dataclass(frozen=True)

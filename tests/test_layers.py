@@ -14,7 +14,7 @@ PACKAGE = Path(convbench.__file__).parent
 # From bottom to top. What stands side by side must not import one another either.
 LAYERS = [
     {"errors", "types"},
-    {"registry", "config", "progress"},
+    {"registry", "config", "progress", "meter"},
     {"io"},
     {"datasets"},
     {"views"},

@@ -10,11 +10,13 @@ from typing import Any
 
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.store import ArrowPassageStore
+from convbench.harness.costs import CostLog
 from convbench.harness.plan import Plan, PlannedStage
-from convbench.harness.provenance import package_versions
+from convbench.harness.provenance import machine, package_versions
 from convbench.harness.stage_output import StageOutput
 from convbench.io.runfile import write_run
 from convbench.io.trec_run import write_trec_run
+from convbench.meter import Meter
 from convbench.progress import progress_bar
 from convbench.systems.base import Row, Workplace
 from convbench.types import Ranking, Turn, TurnRecord
@@ -32,6 +34,7 @@ class Execution:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.seconds: dict[str, float] = {}
+        self._meter = Meter()
 
     @cached_property
     def store(self) -> ArrowPassageStore | None:
@@ -59,13 +62,21 @@ class Execution:
         return self.plan.system.record(turn.id, {name: rows[turn.id] for name, rows in upstream.items()})
 
     def _rows(self, planned: PlannedStage, upstream: dict[str, dict[str, Row]]) -> list[Row]:
-        stage = planned.stage
-
-        def compute(turns: Sequence[Turn]) -> list[Row]:
-            return stage.run(turns, upstream)
+        stage, meter = planned.stage, self._meter
+        costs = CostLog(self.plan.folder.stages, stage.name, planned.key)
 
         def open_stage() -> None:
-            stage.open(Workplace(self.store, self.plan.cache))
+            costs.resume()
+            workplace = Workplace(self.store, self.plan.cache, meter)
+            with meter.phase("open"):
+                stage.open(workplace)
+            costs.opened(meter.take(), machine(stage.describe()))
+
+        def compute(number: int, turns: Sequence[Turn]) -> list[Row]:
+            with meter.phase(stage.name, turns=len(turns)):
+                rows = stage.run(turns, upstream)
+            costs.append(number, meter.take())
+            return rows
 
         return self.compute(planned.output, planned.batches, open_stage, compute)
 
@@ -74,9 +85,16 @@ class Execution:
         output: StageOutput,
         batches: Sequence[Sequence[Turn]],
         prepare: Callable[[], None],
-        run: Callable[[Sequence[Turn]], list[Row]],
+        run: Callable[[int, Sequence[Turn]], list[Row]],
     ) -> list[Row]:
-        """Brings one stage to its end and returns its rows; ``prepare`` is called only when rows are missing."""
+        """Brings one stage to its end and returns its rows.
+
+        Args:
+            output: Where rows are, and go.
+            batches: The turns of every batch.
+            prepare: Called before the first batch; not at all when no rows are missing.
+            run: The rows of a batch, given its number and its turns.
+        """
         if output.is_finished():
             return output.rows()
         done = output.resume()
@@ -86,8 +104,8 @@ class Execution:
         started = time.perf_counter()
         prepare()
         with progress_bar(output.name, output.total, done=finished) as advance:
-            for batch in batches[done:]:
-                output.append(run(batch))
+            for number, batch in enumerate(batches[done:], start=done):
+                output.append(run(number, batch))
                 advance(len(batch))
         output.finish()
         self.seconds[output.name] = round(time.perf_counter() - started, 3)

@@ -1,9 +1,12 @@
-"""What a result depends on besides the data: versions, platform, git commit."""
+"""What a result depends on besides the data: versions, platform, git commit; and the machine that its times depend on."""
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,33 @@ def package_versions() -> dict[str, str]:
 def environment() -> dict[str, Any]:
     """Python, platform, packages and the commit of convbench's own checkout (None outside one)."""
     return {"python": platform.python_version(), "platform": platform.platform(), "packages": package_versions(), "git": git_state()}
+
+
+def machine(described: Any) -> dict[str, Any]:
+    """What the times of a stage are measured on.
+
+    Args:
+        described: What the stage says of itself; a ``device`` in it is where its model computes. A GPU is given by its own name.
+    """
+    torch, device = sys.modules.get("torch"), _device(described)
+    gpu = torch.cuda.get_device_name(device) if torch and device and device.startswith("cuda") else None
+    threads = torch.get_num_threads() if torch else os.cpu_count() or 1
+    return {"device": gpu or device, "threads": threads, "processor": _processor(), "platform": platform.platform()}
+
+
+def _device(described: Any) -> str | None:
+    """The first ``device`` at any depth."""
+    if isinstance(described, dict):
+        device = described.get("device")
+        return device if isinstance(device, str) else _device(list(described.values()))
+    return next(filter(None, map(_device, described)), None) if isinstance(described, list) else None
+
+
+def _processor() -> str:
+    """The processor's name, which Python knows on few systems; the architecture where it is not to be had."""
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE) if info.exists() else None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def git_state() -> dict[str, Any] | None:

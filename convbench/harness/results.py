@@ -1,6 +1,7 @@
 """``results.json``: typed, versioned, with a published JSON Schema (``docs/schemas/results.schema.json``).
 
-It holds only what is the same for every execution of the same run; times and dates are in ``run.json``.
+All but ``cost`` is the same for every execution of the same run. Costs are measured, so that another execution gives other seconds, but
+they are measured once: what is finished keeps its costs, and the same command again writes the same bytes. Dates are in ``run.json``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,64 @@ class DatasetResult(Config):
     licence: str
 
 
+class PhaseCost(Config):
+    """What one phase of a run cost; a phase's seconds exclude those of the phases within it."""
+
+    name: str = Field(
+        description="open (models and indexes are loaded), index (an index is built), recall (an approximate index is measured), "
+        "encode, search, generate ..."
+    )
+    once: bool = Field(description="whether it is apart from answering turns: open, index, recall")
+    seconds: float
+    turns: int = Field(description="turns that it worked on")
+    ms_per_turn: float | None = Field(description="milliseconds over all turns of the run; null for what is apart from them")
+    tokens_in: int
+    tokens_out: int
+    forward_passes: int
+
+
+class IndexRecall(Config):
+    """How much of what exact search finds an approximate index finds."""
+
+    found: int
+    of: int
+    value: float
+
+
+class Machine(Config):
+    """What the seconds were measured on."""
+
+    device: str | None = Field(default=None, description="what models computed on: cpu, mps or the name of the GPU; null without models")
+    threads: int = Field(description="of torch where it is loaded, else the processor's")
+    processor: str
+    platform: str
+
+
+class Cost(Config):
+    """What the run cost. Executions add up; what was inferred twice, because a run was killed, counts once."""
+
+    parameters: int = Field(description="of all models that were loaded, each counted once; passages of an index are not parameters")
+    models: dict[str, int] = Field(description="model -> parameters")
+    index_bytes: int
+    indexes: dict[str, int] = Field(description="index -> bytes")
+    turns: int = Field(description="turns of the run, which costs per turn are divided by")
+    tokens_in: int = Field(description="sent to models, by all phases but those apart from answering turns")
+    tokens_out: int
+    forward_passes: int
+    phases: list[PhaseCost] = Field(description="in order of first use")
+    recall: IndexRecall | None = Field(description="of an approximate index against exact search; null where search is exact")
+    environment: Machine | None = Field(description="of the latest execution that inferred something; null where nothing was measured")
+
+
+class Truncation(Config):
+    """How many turns did not fit a token budget, by the ``ledger`` of each turn."""
+
+    n_turns: int = Field(description="turns whose record says whether anything was cut")
+    n_truncated: int
+    share: float | None = Field(description="n_truncated / n_turns; null where no record says so (runs of other tools)")
+    by: dict[str, int] = Field(description="what was cut (history, passages_dropped, query_tokens ...) -> turns")
+
+
 class Results(Config):
     """The whole file."""
 
@@ -65,6 +124,8 @@ class Results(Config):
     seed: int
     run_sha256: str = Field(description="digest of the turns.jsonl that was scored")
     metrics: list[MetricResult]
+    cost: Cost
+    truncation: Truncation
     statistics: dict[str, Any] = Field(
         default_factory=lambda: {"interval": "percentile bootstrap over conversations", "resamples": RESAMPLES, "seed": 0}
     )

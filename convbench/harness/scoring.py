@@ -179,7 +179,7 @@ def _metric_scores(
         if hasattr(metric, "prepare"):
             metric.prepare([text for turn in turns for text in response_references(turn)])
 
-    def compute(batch: Sequence[Turn]) -> list[Row]:
+    def compute(_: int, batch: Sequence[Turn]) -> list[Row]:
         by_turn: dict[str, list[dict[str, Any]]] = {turn.id: [] for turn in batch}
         for score in metric.score(batch, records):
             by_turn[score.turn_id].append({"measure": score.measure, "value": score.value, "reason": score.reason})

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from convbench.errors import storage_error
 from convbench.io.atomic import write_text
@@ -80,15 +81,7 @@ class StageOutput:
         Raises:
             StorageError: The disk is full or the folder cannot be written to.
         """
-        data = "".join(dump_line(row) for row in rows).encode()
-        try:
-            self._part.parent.mkdir(parents=True, exist_ok=True)
-            with self._part.open("ab") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-        except OSError as error:
-            raise storage_error(error, self._part) or error from error
+        append_lines(self._part, rows)
 
     def finish(self) -> None:
         """Writes the manifest of the complete part and gives the part its final name."""
@@ -114,6 +107,23 @@ class StageOutput:
                 count += 1
                 length += sum(len(line) for line in lines)
         return count, length
+
+
+def append_lines(path: Path, values: Iterable[Any]) -> None:
+    """Adds JSON lines to a file and flushes them to disk; nothing is written where one is no JSON.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written to.
+    """
+    data = "".join(dump_line(value) for value in values).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise storage_error(error, path) or error from error
 
 
 def _turn_id(line: bytes) -> object:

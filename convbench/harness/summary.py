@@ -1,14 +1,16 @@
-"""What ``results.json`` says of a run besides its numbers: dataset, collection, conditions, warnings."""
+"""What ``results.json`` says of a run besides its scores: dataset, collection, conditions, cost, truncation, warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import convbench
+from convbench.harness.costs import run_cost
 from convbench.harness.execute import Execution
 from convbench.harness.plan import Plan
 from convbench.harness.provenance import package_versions
-from convbench.harness.results import DatasetResult, MetricResult, Results
+from convbench.harness.results import DatasetResult, MetricResult, Results, Truncation
 from convbench.types import TurnRecord
 
 _COLLECTION_WARNINGS = {
@@ -52,9 +54,20 @@ def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
         seed=plan.spec.seed,
         run_sha256=run_sha256,
         metrics=metrics,
+        cost=run_cost(plan.folder, len(dataset.turns)),
+        truncation=truncation(records.values()),
         packages=package_versions(),
         warnings=warnings,
     )
+
+
+def truncation(records: Iterable[TurnRecord]) -> Truncation:
+    """How many turns did not fit, of those whose ledger says whether they did."""
+    cuts = [cut for record in records if isinstance(cut := record.ledger.get("truncated"), Mapping)]
+    truncated = sum(bool(cut) for cut in cuts)
+    by = Counter(name for cut in cuts for name in cut)
+    share = truncated / len(cuts) if cuts else None
+    return Truncation(n_turns=len(cuts), n_truncated=truncated, share=share, by=dict(sorted(by.items())))
 
 
 def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import DataError
+from convbench.errors import DataError, RunFileError
 from convbench.io.atomic import atomic_text
 from convbench.io.jsonl import dump_line, read_jsonl
 from convbench.io.records import Record
@@ -42,7 +42,7 @@ def _passages(record: Record) -> tuple[tuple[str, float], ...]:
         record.check_text(f"passages[{index}]", passage_id)
         if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= sys.float_info.max:
             turn_id = record.values.get("turn_id")
-            raise record.error(f"turn {turn_id!r}: passage {passage_id!r}: score {score!r:.40} is not a finite number")
+            raise _unusable(record, f"turn {turn_id!r}: passage {passage_id!r}: score {score!r:.40} is not a finite number")
         if passage_id in pairs:
             raise record.error(f"turn {record.values.get('turn_id')!r}: passage {passage_id!r} appears twice")
         pairs[passage_id] = float(score)
@@ -63,9 +63,24 @@ def record_from_json(record: Record) -> TurnRecord:
         response=response,
         evidence=tuple(record.strings("evidence")) if "evidence" in record.values else (),
         abstained=record.optional("abstained", bool, False),
-        usage=record.optional("usage", dict, {}),
-        ledger=record.optional("ledger", dict, {}),
+        usage=_notes(record, "usage"),
+        ledger=_notes(record, "ledger"),
     )
+
+
+def _notes(record: Record, field: str) -> dict[str, Any]:
+    """An object that is carried along as it is; numbers that JSON does not know could not be written again."""
+    values = record.optional(field, dict, {})
+    try:
+        dump_line(values)
+    except ValueError:
+        raise _unusable(record, f"field {field!r} holds a number that is not finite") from None
+    return values
+
+
+def _unusable(record: Record, message: str) -> RunFileError:
+    """The file is what its format says, but the run in it cannot be evaluated."""
+    return RunFileError(str(record.error(message)))
 
 
 def write_run(path: Path, header: Mapping[str, object], records: Iterable[TurnRecord]) -> None:
@@ -80,7 +95,8 @@ def read_run(path: Path) -> Run:
     """Reads a joint run file, plain or gzipped; a file without a header line is accepted.
 
     Raises:
-        DataError: Not JSON lines, another schema, a turn twice, a NaN score, a passage twice.
+        DataError: Not JSON lines, another schema, a turn twice, a passage twice.
+        RunFileError: A number that is not finite.
     """
     header: dict[str, Any] | None = None
     records: dict[str, TurnRecord] = {}

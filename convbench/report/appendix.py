@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from convbench.harness.results import Results
-from convbench.report.words import in_words
+from convbench.report.words import in_words, machine_in_words
 
 _NAMED = 3
 
@@ -30,6 +30,7 @@ def appendix_of(runs: Sequence[Results]) -> Appendix:
         settings=(
             ("Seed of the runs", _agreed(runs, [str(run.seed) for run in runs])),
             ("95 % intervals", _agreed(runs, [in_words(run.statistics) for run in runs])),
+            ("Times measured on", _agreed(runs, [machine_in_words(run.cost.environment) for run in runs])),
         ),
         versions=tuple((name, _agreed(runs, [versions.get(name, "not installed") for versions in packages])) for name in names),
         licences=_distinct((run.dataset.name, run.dataset.licence) for run in runs),

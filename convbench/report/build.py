@@ -12,9 +12,9 @@ from convbench.errors import UsageError
 from convbench.harness.results import Results
 from convbench.io.atomic import write_text
 from convbench.report.appendix import appendix_of
-from convbench.report.markdown import code, escape, scores_table, systems_table
-from convbench.report.tables import ABSENT, NOT_COMPUTED, dataset_tables
-from convbench.report.words import counted
+from convbench.report.markdown import code, costs_table, escape, scores_table, systems_table
+from convbench.report.tables import NOT_COMPUTED, dataset_tables
+from convbench.report.words import ABSENT, counted
 
 
 def write_report(runs: Sequence[Results], markdown: Path, html: Path) -> None:
@@ -36,7 +36,7 @@ def render_markdown(runs: Sequence[Results]) -> str:
     """The report as Markdown: readable as it is, and rendered by GitHub."""
     environment = _environment(autoescape=False, finalize=escape)
     environment.filters["code"] = code
-    environment.globals.update(systems_table=systems_table, scores_table=scores_table)
+    environment.globals.update(systems_table=systems_table, scores_table=scores_table, costs_table=costs_table)
     return environment.get_template("report.md.j2").render(_view(runs))
 
 

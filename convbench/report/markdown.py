@@ -50,6 +50,12 @@ def scores_table(table: DatasetTable, group: ColumnGroup) -> Markdown:
     return _table(header, [[_system(row), *map(_score, row.cells[index])] for row in table.rows])
 
 
+def costs_table(table: DatasetTable) -> Markdown:
+    """What the systems of a table cost."""
+    header = ["System", *(escape(label) for group in table.cost_groups for label in group.full_labels)]
+    return _table(header, [[_system(row), *(escape(text) for texts in row.costs for text in texts)] for row in table.rows])
+
+
 def _system(row: Row) -> str:
     return f"*{escape(row.system)}* ({row.role})" if row.role else escape(row.system)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convbench.harness.results import MetricResult, Results
+from convbench.harness.results import MetricResult, Results, Truncation
 from convbench.report.columns import Column
 from convbench.report.words import counted
 
@@ -30,10 +30,10 @@ def missing_turns(columns: Sequence[Column], runs: Sequence[Results]) -> list[st
 
 
 def warnings(runs: Sequence[Results]) -> list[str]:
-    """Every warning once, with the systems it is for unless it is for all."""
+    """Every warning once, with the systems it is for unless it is for all; that turns were truncated is one."""
     systems: dict[str, list[str]] = {}
     for run in runs:
-        for warning in dict.fromkeys(run.warnings):
+        for warning in dict.fromkeys([*run.warnings, *_truncated(run.truncation)]):
             systems.setdefault(warning, []).append(str(run.system["name"]))
     return [warning if len(names) == len(runs) else f"{', '.join(names)}: {warning}" for warning, names in systems.items()]
 
@@ -48,6 +48,13 @@ def remarks(result: MetricResult | None) -> list[str]:
     if result.value is not None and result.ci is None:
         given.append("no interval: it takes two conversations or more")
     return given
+
+
+def _truncated(truncation: Truncation) -> list[str]:
+    if not truncation.share:
+        return []
+    cut = ", ".join(f"{name.replace('_', ' ')}: {count:,}" for name, count in truncation.by.items())
+    return [f"{100 * truncation.share:.1f} % of turns truncated ({cut})"]
 
 
 def _results(columns: Sequence[Column], run: Results) -> list[MetricResult]:

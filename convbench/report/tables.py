@@ -9,9 +9,10 @@ from itertools import groupby
 from convbench.harness.results import MetricResult, Results
 from convbench.report import notes
 from convbench.report.columns import Column, Split, columns_of, splits_of
-from convbench.report.words import conditions_in_words, dataset_facts
+from convbench.report.costs import CostGroup, cost_table
+from convbench.report.words import ABSENT, conditions_in_words, dataset_facts
 
-ABSENT, NOT_COMPUTED = "–", "n/c"
+NOT_COMPUTED = "n/c"
 
 _REFERENCE = {"oracle": "ceiling", "random": "floor"}
 """Kinds of system that are no competitors, and what they show."""
@@ -43,12 +44,14 @@ class Row:
         conditions: A phrase each, without those that all compared systems share.
         role: ``ceiling``, ``floor``, or empty for a system that is compared.
         cells: For each group its cells.
+        costs: For each group of costs its texts.
     """
 
     system: str
     conditions: tuple[str, ...]
     role: str
     cells: tuple[tuple[Cell, ...], ...]
+    costs: tuple[tuple[str, ...], ...]
 
     @property
     def is_reference(self) -> bool:
@@ -76,6 +79,8 @@ class DatasetTable:
     shared: tuple[str, ...]
     groups: tuple[ColumnGroup, ...]
     rows: tuple[Row, ...]
+    cost_groups: tuple[CostGroup, ...]
+    cost_notes: tuple[str, ...]
     splits: tuple[Split, ...]
     warnings: tuple[str, ...]
     footnotes: tuple[str, ...]
@@ -97,6 +102,7 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
     groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))
     best = {column: _best(column, runs) for column in columns}
     shared = _shared(runs)
+    costs = cost_table(ordered)
     dataset = runs[0].dataset
     return DatasetTable(
         name=dataset.name,
@@ -104,7 +110,9 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
         facts=tuple(dataset_facts(dataset)),
         shared=tuple(shared),
         groups=groups,
-        rows=tuple(_row(run, groups, best, numbers, shared) for run in ordered),
+        rows=tuple(_row(run, groups, best, numbers, shared, texts) for run, texts in zip(ordered, costs.rows, strict=True)),
+        cost_groups=costs.groups,
+        cost_notes=costs.notes,
         splits=tuple(splits_of(columns)),
         warnings=tuple(notes.warnings(ordered)),
         footnotes=tuple(numbers),
@@ -130,7 +138,12 @@ def _shared(runs: Sequence[Results]) -> list[str]:
 
 
 def _row(
-    run: Results, groups: Sequence[ColumnGroup], best: Mapping[Column, str | None], numbers: Mapping[str, int], shared: Sequence[str]
+    run: Results,
+    groups: Sequence[ColumnGroup],
+    best: Mapping[Column, str | None],
+    numbers: Mapping[str, int],
+    shared: Sequence[str],
+    costs: tuple[tuple[str, ...], ...],
 ) -> Row:
     role = _role(run)
 
@@ -141,7 +154,7 @@ def _row(
         return Cell(text, interval, not role and text == best[column], tuple(numbers[remark] for remark in notes.remarks(result)))
 
     conditions = tuple(phrase for phrase in _conditions(run) if role or phrase not in shared)
-    return Row(str(run.system["name"]), conditions, role, tuple(tuple(map(cell, group.columns)) for group in groups))
+    return Row(str(run.system["name"]), conditions, role, tuple(tuple(map(cell, group.columns)) for group in groups), costs)
 
 
 def _best(column: Column, runs: Sequence[Results]) -> str | None:

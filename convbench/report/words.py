@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from convbench.harness.results import DatasetResult
+from convbench.harness.results import DatasetResult, Machine
 
 _HISTORY = {
     "query": "current query only",
@@ -22,6 +22,9 @@ _EVIDENCE = {
     "random": "answers from a random passage",
 }
 _LAST = re.compile(r"last-(\d+)")
+
+ABSENT = "–"
+"""Stands for a value that there is none of."""
 
 TIERS = {
     "mini": "bundled mini set, for trying things out",
@@ -76,9 +79,24 @@ def dataset_facts(dataset: DatasetResult) -> list[tuple[str, str]]:
     ]
 
 
+def machine_in_words(machine: Machine | None) -> str:
+    """What times were measured on."""
+    if machine is None:
+        return "unknown"
+    device = [machine.device] if machine.device not in (None, "cpu") else []
+    return ", ".join([*device, machine.processor, counted(machine.threads, "thread"), machine.platform])
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where it needs one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def magnitude(number: int) -> str:
+    """A number of parameters, with three digits: ``22.7 M``."""
+    rounded = float(f"{number:.3g}")
+    size, unit = next(((size, unit) for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " K")) if rounded >= size), (1, ""))
+    return f"{rounded / size:.3g}{unit}"
 
 
 def in_words(value: Any) -> str:

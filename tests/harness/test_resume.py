@@ -1,4 +1,4 @@
-"""Runs that are killed end, run again, with the bytes of a run that was not, and nothing finished is computed twice."""
+"""Runs that are killed end, run again, with what a run that was not has, times apart, and nothing finished is computed twice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command_line import MINI, completed, convbench, fork, start, succeed
+from command_line import MINI, completed, content_without_cost, convbench, fork, start, succeed
 
 from convbench.io.digests import file_sha256
 
-FILES = ("turns.jsonl", "retrieval.trec", "scores.jsonl", "results.json", "report.md", "report.html")
 METRICS = ("--metrics", "retrieval,rouge,token-f1,bertscore")
 COPIES = 5
 
@@ -38,11 +38,11 @@ class Command:
         return self.base / "cache"
 
     @cached_property
-    def undisturbed(self) -> tuple[dict[str, bytes], float]:
-        """The files of the undisturbed run, and how long it took with an empty cache."""
+    def undisturbed(self) -> tuple[dict[str, Any], float]:
+        """What the undisturbed run has, and how long it took with an empty cache."""
         started = time.monotonic()
         self.finish(self.base / "run", self.warm)
-        return content(self.base / "run"), time.monotonic() - started
+        return content_without_cost(self.base / "run"), time.monotonic() - started
 
     def begin(self, folder: Path, cache: Path):
         return fork(self.base / f"{folder.name}.log", *self.arguments, "--out", folder, "--cache", cache, "--offline")
@@ -67,16 +67,11 @@ class Command:
         killed = self.kill(folder, cache, moment)
         kept = finished_stages(folder)
         self.finish(folder, cache)
-        assert content(folder) == whole
+        assert content_without_cost(folder) == whole
         after = finished_stages(folder)
         assert {name: after[name] for name in kept} == kept, "a finished stage was made again"
         assert leftovers(folder) == []
         return killed
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    rows = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("stages/*.jsonl"))]
-    return {name: (folder / name).read_bytes() for name in (*FILES, *rows)}
 
 
 def finished_stages(folder: Path) -> dict[str, tuple[int, int]]:
@@ -92,6 +87,12 @@ def finished_stages(folder: Path) -> dict[str, tuple[int, int]]:
 
 def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))]
+
+
+def every_byte(folder: Path) -> dict[str, bytes]:
+    """All files but the one that says when the run was executed."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def after(seconds: float) -> Moment:
@@ -196,7 +197,7 @@ def test_killed_when_a_part_has_so_many_bytes(commands, tmp_path):
         assert part.stat().st_size >= sizes[number]
         before = part.stat().st_ino
         command.finish(folder, command.warm)
-        assert content(folder) == command.undisturbed[0]
+        assert content_without_cost(folder) == command.undisturbed[0]
         assert (folder / "stages" / "generate.jsonl").stat().st_ino == before, "the part was not gone on with"
 
 
@@ -208,7 +209,7 @@ def test_killed_again_and_again(commands, tmp_path):
     for size in sizes[::3]:
         assert command.kill(tmp_path / "run", command.warm, partial(appears, "stages/generate.*.part", size))
     command.finish(tmp_path / "run", command.warm)
-    assert content(tmp_path / "run") == whole
+    assert content_without_cost(tmp_path / "run") == whole
     executions = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["executions"]
     assert [execution["status"] for execution in executions] == ["running"] * len(sizes[::3]) + ["finished"]
     assert leftovers(tmp_path / "run") == []
@@ -228,25 +229,25 @@ def test_killed_in_a_process_from_a_fresh_interpreter(commands, tmp_path):
     assert "search" in kept
     finished = completed(start(*command.arguments, *places))
     assert finished.code == 0, finished.err
-    assert content(tmp_path / "run") == command.undisturbed[0]
+    assert content_without_cost(tmp_path / "run") == command.undisturbed[0]
     after_all = finished_stages(tmp_path / "run")
     assert {name: after_all[name] for name in kept} == kept
 
 
 @pytest.mark.parametrize("system", ["bm25-rewrite", "minilm-history"])
-def test_the_same_command_again_computes_nothing(commands, system, tmp_path, monkeypatch):
+def test_the_same_command_again_computes_nothing_and_changes_no_byte(commands, system, tmp_path, monkeypatch):
     command = commands[system]
-    whole, _ = command.undisturbed
+    _ = command.undisturbed
     folder = command.base / "run"
-    before = finished_stages(folder)
+    before, whole = finished_stages(folder), every_byte(folder)
     assert len(before) == 8
-    for place in ("backends.encoder.HFEncoder", "metrics.bert_model.BertModel"):
-        monkeypatch.setattr(f"convbench.{place}._model", property(lambda self: pytest.fail("a model was loaded")))
+    monkeypatch.setattr("convbench.backends.encoder.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("convbench.metrics.bert_model.BertModel._model", property(lambda self: pytest.fail("a model was loaded")))
     monkeypatch.setattr("convbench.retrieval.bm25.BM25Retriever.index", lambda *_: pytest.fail("an index was opened"))
     finished = succeed(*command.arguments, "--out", folder, "--cache", command.warm, "--offline")
     assert "every stage is finished, nothing to infer" in finished.err
     assert finished_stages(folder) == before
-    assert content(folder) == whole
+    assert every_byte(folder) == whole
     last = json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"][-1]
     assert (last["status"], last["seconds"]) == ("finished", {})
 
@@ -260,7 +261,7 @@ def test_a_stage_changed_by_hand_is_made_again(commands, tmp_path):
     rows.write_bytes(rows.read_bytes()[:-2])
     finished = succeed(*command.arguments, *places)
     assert f"{rows} was changed after it was written: it is made again" in finished.err
-    assert content(tmp_path / "run") == whole
+    assert content_without_cost(tmp_path / "run") == whole
 
 
 def test_a_second_process_is_refused_and_does_not_disturb_the_first(commands, tmp_path):
@@ -273,7 +274,7 @@ def test_a_second_process_is_refused_and_does_not_disturb_the_first(commands, tm
     process.join(timeout=60)
     assert refused.error == f"{tmp_path / 'run'}: another process is running in this folder; wait for it or choose another --out"
     assert refused.code == 2
-    assert content(tmp_path / "run") == command.undisturbed[0]
+    assert content_without_cost(tmp_path / "run") == command.undisturbed[0]
 
 
 def moments(seed: int, count: int) -> Iterator[float]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.errors import DataError
+from convbench.errors import DataError, RunFileError
 from convbench.io.runfile import SCHEMA, read_run, write_run
 from convbench.types import Run, TurnRecord
 
@@ -80,12 +80,6 @@ def test_nulls_stand_for_what_is_left_out(tmp_path: Path) -> None:
         ({"turn_id": "2_1", "passages": ["p"]}, r"passages\[0\]: expected \[id, score\], found 'p'"),
         ({"turn_id": "2_1", "passages": [["p", 1], ["q"]]}, r"passages\[1\]: expected \[id, score\], found \['q'\]"),
         ({"turn_id": "2_1", "passages": [[7, 1]]}, r"passages\[0\]: expected \[id, score\], found \[7, 1\]"),
-        ({"turn_id": "2_1", "passages": [{"id": "p"}]}, "turn '2_1': passage 'p': score None is not a finite number"),
-        ({"turn_id": "2_1", "passages": [["p", "1"]]}, "turn '2_1': passage 'p': score '1' is not a finite number"),
-        ({"turn_id": "2_1", "passages": [["p", True]]}, "turn '2_1': passage 'p': score True is not a finite number"),
-        ('{"turn_id": "2_1", "passages": [["p", NaN]]}', "turn '2_1': passage 'p': score nan is not a finite number"),
-        ('{"turn_id": "2_1", "passages": [["p", -Infinity]]}', "turn '2_1': passage 'p': score -inf is not a finite number"),
-        (f'{{"turn_id": "2_1", "passages": [["p", 1{"0" * 400}]]}}', "turn '2_1': passage 'p': score 1000.* is not a finite number"),
         ({"turn_id": "2_1", "passages": [["p", 1], ["p", 2]]}, "turn '2_1': passage 'p' appears twice"),
         ({"turn_id": "2_1", "passages": [["\ud83d", 1]]}, r"field 'passages\[0\]' holds '\\ud83d', half of a surrogate pair"),
         ({"turn_id": "2_1", "response": "\ud83d"}, r"field 'response' holds '\\ud83d', half of a surrogate pair"),
@@ -99,6 +93,27 @@ def test_bad_lines_name_file_and_line(tmp_path: Path, line: dict[str, Any] | str
     path = written(tmp_path, {"schema": SCHEMA}, {"turn_id": "1_1"}, line)
     with pytest.raises(DataError, match=rf"turns\.jsonl:3: {message}") as caught:
         read_run(path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"turn_id": "2_1", "passages": [{"id": "p"}]}, "turn '2_1': passage 'p': score None is not a finite number"),
+        ({"turn_id": "2_1", "passages": [["p", "1"]]}, "turn '2_1': passage 'p': score '1' is not a finite number"),
+        ({"turn_id": "2_1", "passages": [["p", True]]}, "turn '2_1': passage 'p': score True is not a finite number"),
+        ('{"turn_id": "2_1", "passages": [["p", NaN]]}', "turn '2_1': passage 'p': score nan is not a finite number"),
+        ('{"turn_id": "2_1", "passages": [["p", -Infinity]]}', "turn '2_1': passage 'p': score -inf is not a finite number"),
+        (f'{{"turn_id": "2_1", "passages": [["p", 1{"0" * 400}]]}}', "turn '2_1': passage 'p': score 1000.* is not a finite number"),
+        ('{"turn_id": "2_1", "usage": {"tokens_in": NaN}}', "field 'usage' holds a number that is not finite"),
+        ('{"turn_id": "2_1", "ledger": {"truncated": {"history": [Infinity]}}}', "field 'ledger' holds a number that is not finite"),
+    ],
+)
+def test_a_number_that_cannot_be_used_makes_a_broken_run(tmp_path: Path, line: dict[str, Any] | str, message: str) -> None:
+    path = written(tmp_path, {"schema": SCHEMA}, {"turn_id": "1_1"}, line)
+    with pytest.raises(RunFileError, match=rf"turns\.jsonl:3: {message}") as caught:
+        read_run(path)
+    assert caught.value.exit_code == 4
     assert len(str(caught.value)) < 400
 
 

@@ -11,11 +11,12 @@ from typing import Any, get_args
 import pytest
 
 from convbench.errors import UsageError
-from convbench.harness.results import DatasetResult, MetricResult, Results, read_results, write_results
+from convbench.harness.costs import added_up
+from convbench.harness.results import Cost, DatasetResult, MetricResult, Results, Truncation, read_results, write_results
 from convbench.report.build import render_html, render_markdown, write_report
 from convbench.report.markdown import code, escape
 from convbench.report.tables import DatasetTable, Row, dataset_tables
-from convbench.report.words import TIERS, conditions_in_words
+from convbench.report.words import TIERS, conditions_in_words, magnitude
 
 HOSTILE = "<script>alert('x')</script> | **my_\nmodel** & `co`"
 
@@ -42,6 +43,12 @@ def not_computed(name: str, reason: str) -> MetricResult:
     return metric(name, None, "response", signature="", n_turns=0, n_conversations=0, turn_set="", reason=reason)
 
 
+def cost(*, models: dict[str, int] | None = None, indexes: dict[str, int] | None = None, **phases: dict[str, float]) -> Cost:
+    """The cost of a run of 50 turns; each phase is given by its seconds and counts."""
+    machine = {"device": "cpu", "threads": 4, "processor": "Abacus 9", "platform": "Linux"}
+    return added_up([{"machine": machine, "models": models or {}, "indexes": indexes or {}, "phases": phases}], 50)
+
+
 def run(name: str = "alpha", *metrics: MetricResult, kind: str = "two-stage", **changes: Any) -> Results:
     dataset = {
         "name": "tinyqa",
@@ -64,6 +71,8 @@ def run(name: str = "alpha", *metrics: MetricResult, kind: str = "two-stage", **
         "conditions": {"history": {"view": "full", "order": "newest-first"}, "rewriter": "none", "evidence": "retrieved", "k": 100},
         "seed": 0,
         "metrics": list(metrics) or [metric(), metric("rougeL", 0.2, "response", parts="stem:yes")],
+        "cost": cost(open={"seconds": 0.5}, search={"seconds": 1.0}),
+        "truncation": Truncation(n_turns=50, n_truncated=0, share=0.0, by={}),
         "packages": {"convbench": "0.1.0", "numpy": "2.0"},
         "warnings": [],
     }
@@ -144,7 +153,7 @@ def test_hostile_name_is_escaped_in_markdown() -> None:
 
 def test_markdown_tables_have_equal_column_counts() -> None:
     tables = markdown_tables(render_markdown(MIXED))
-    assert [len(table[0]) for table in tables] == [2, 4, 3, 2, 2, 2]
+    assert [len(table[0]) for table in tables] == [2, 4, 3, 9, 2, 2, 2, 9]
     for table in tables:
         assert {len(row) for row in table} == {len(table[0])}
         assert len({len("|".join(row)) for row in table}) == 1, "raw columns line up"
@@ -381,6 +390,126 @@ def test_versions_that_differ_name_their_runs() -> None:
         in text
     )
     assert "7 (zeta on tinyqa dev)" in text
+
+
+ENCODER = {"mini": 22_713_216}
+
+
+def costs(*runs: Results, name: str) -> dict[str, str]:
+    """The row of one system in the table of costs: full label -> text."""
+    table = only_table(*runs)
+    labels = [label for group in table.cost_groups for label in group.full_labels]
+    row = next(row for row in table.rows if row.system == name)
+    return dict(zip(labels, [text for texts in row.costs for text in texts], strict=True))
+
+
+def test_costs_are_sizes_counts_per_turn_and_times() -> None:
+    encode = {"seconds": 2.5, "turns": 50, "tokens_in": 40_000, "forward_passes": 5}
+    generate = {"seconds": 60.0, "turns": 50, "tokens_in": 100_000, "tokens_out": 1234, "forward_passes": 1239}
+    building = {"seconds": 99.0, "tokens_in": 10**6, "forward_passes": 10**4}
+    both = {"models": ENCODER | {"large": 1_235_814_400}, "indexes": {"exact": 3 * 2**20, "approximate": 2**19}}
+    phases = {"open": {"seconds": 1.25}, "index": building, "generate": generate, "encode": encode, "search": {"seconds": 0.05}}
+    mine = run("mine", cost=cost(**both, **phases))
+    assert costs(mine, run(), name="mine") == {
+        "parameters (loaded)": "1.26 B",
+        "index MiB (loaded)": "3.50",
+        "tokens in (per turn)": "2,800.0",
+        "tokens out (per turn)": "24.7",
+        "forward passes (per turn)": "24.88",
+        "all (ms per turn)": "1,251.0",
+        "encode (ms per turn)": "50.0",
+        "search (ms per turn)": "1.0",
+        "generate (ms per turn)": "1,200.0",
+        "open (seconds, apart)": "1.2",
+        "index (seconds, apart)": "99.0",
+    }
+    assert costs(mine, run(), name="alpha") == {
+        "parameters (loaded)": "0",
+        "index MiB (loaded)": "0",
+        "tokens in (per turn)": "0",
+        "tokens out (per turn)": "0",
+        "forward passes (per turn)": "0",
+        "all (ms per turn)": "20.0",
+        "encode (ms per turn)": "–",
+        "search (ms per turn)": "20.0",
+        "generate (ms per turn)": "–",
+        "open (seconds, apart)": "0.5",
+        "index (seconds, apart)": "–",
+    }
+
+
+def test_phases_of_its_own_come_after_those_that_systems_share() -> None:
+    phases = {name: {"seconds": 1.0} for name in ("plan", "generate", "encode", "converse")}
+    assert [label for label in costs(run(cost=cost(**phases)), name="alpha") if "ms" in label] == [
+        "all (ms per turn)",
+        "encode (ms per turn)",
+        "generate (ms per turn)",
+        "plan (ms per turn)",
+        "converse (ms per turn)",
+    ]
+
+
+def test_phases_that_take_no_time_have_no_column_but_are_in_the_sum() -> None:
+    little = {"seconds": 0.002}
+    row = costs(run(cost=cost(open=little, view=little, rewrite=little, search={"seconds": 1.0})), name="alpha")
+    assert list(row)[5:] == ["all (ms per turn)", "search (ms per turn)"]
+    assert row["all (ms per turn)"] == "20.1"
+
+
+def test_what_a_replayed_run_cost_is_not_known() -> None:
+    runs = [run("mine"), run("theirs", kind="replay", cost=cost(replay={"seconds": 5.0}))]
+    assert set(costs(*runs, name="theirs").values()) == {"–"}
+    assert "replay (ms per turn)" not in costs(*runs, name="mine")
+    for text in (render_html(runs), render_markdown(runs)):
+        assert "A replayed run was made elsewhere: its costs are not known." in text
+    assert "replayed" not in render_markdown(runs[:1])
+
+
+def test_costs_are_in_both_forms() -> None:
+    runs = [run("mine", cost=cost(models=ENCODER, encode={"seconds": 2.5, "tokens_in": 12345})), run("gold", kind="oracle")]
+    text, page = render_markdown(runs), render_html(runs)
+    table = next(table for table in markdown_tables(text) if "parameters (loaded)" in table[0][1])
+    assert [cell.strip() for cell in table[2]][:4] == ["mine", "22.7 M", "0", "246.9"]
+    assert [row[0].strip() for row in table[2:]] == ["mine", "*gold* (ceiling)"]
+    assert "<td>246.9</td>" not in page
+    assert '<td class="first">246.9</td>' in page
+    assert '<td class="first">22.7 M</td>' in page
+    for form in (text, page):
+        assert "Times measured on" in form
+        assert "Abacus 9, 4 threads, Linux" in form
+
+
+def test_an_approximate_index_says_what_it_finds() -> None:
+    approximate = run("quick", cost=cost(search={"seconds": 1.0, "recall_found": 1966, "recall_of": 2000}))
+    for text in (render_html([approximate, run()]), render_markdown([approximate, run()])):
+        assert "quick: the index is approximate; it finds 98.3 % (1,966 of 2,000) of what exact search finds." in text
+    assert "of what exact search finds" not in render_markdown([run()])
+
+
+def test_truncated_turns_are_warned_of() -> None:
+    cut = run("long", truncation=Truncation(n_turns=40, n_truncated=5, share=0.125, by={"history": 5, "query_tokens": 2}))
+    said = "12.5 % of turns truncated (history: 5, query tokens: 2)"
+    table = only_table(cut, run("short"), run("theirs", truncation=Truncation(n_turns=0, n_truncated=0, share=None, by={})))
+    assert table.warnings == (f"long: {said}",)
+    for text in (render_html([cut]), render_markdown([cut])):
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1 K"),
+        (22_713_216, "22.7 M"),
+        (124_439_808, "124 M"),
+        (999_600_000, "1 B"),
+        (1_235_814_400, "1.24 B"),
+        (70_553_706_496, "70.6 B"),
+    ],
+)
+def test_parameters_have_three_digits(number: int, expected: str) -> None:
+    assert magnitude(number) == expected
 
 
 def test_legend_explains_only_what_is_there() -> None:
