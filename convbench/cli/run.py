@@ -34,7 +34,7 @@ from convbench.cli.options import (
     help="What the responder sees: none, retrieved, gold, gold+noise, retrieved-minus-gold, other-turn. Default: the system's.",
 )
 @click.option("--profile", metavar="NAME|FILE", help="How a bare checkpoint is used: a built-in profile, or a JSON or YAML file.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (decoding.max_new_tokens=64 ...).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (decoding.temperature=0.7 ...).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @metric_options
 @environment_options
@@ -60,8 +60,8 @@ def command(
 ) -> None:
     """Run SYSTEM on datasets, score it, and write a report.
 
-    SYSTEM is a checkpoint (a folder, or owner/name[@revision] on the hub), a baseline's name (`convbench baselines list`), a system.yaml, or a
-    finished run to score: a run folder, a joint run (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
+    SYSTEM is a checkpoint (a folder, or owner/name[@revision] on the hub), a baseline's name (`convbench baselines list`), a system.yaml,
+    or a finished run to score: a run folder, a joint run (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
 
     The run folder keeps everything; the same command again recomputes nothing, and one that was interrupted goes on. With several systems
     or datasets, each pair gets a folder DATASET/SYSTEM below --out, and the report there covers all.

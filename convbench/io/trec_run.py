@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from convbench.errors import DataError
+from convbench.errors import DataError, RunFileError
 from convbench.io.atomic import atomic_text
 from convbench.io.jsonl import read_lines
 from convbench.types import Ranking
@@ -44,7 +44,8 @@ def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     """Reads a TREC run: turn id -> (passage id, score) in file order. The rank column is not trusted.
 
     Raises:
-        DataError: A line without six columns, a score that is not a finite number, or a passage twice for one turn.
+        DataError: A line without six columns, or a passage twice for one turn.
+        RunFileError: A score that is not a finite number.
     """
     run: dict[str, list[tuple[str, float]]] = {}
     seen: dict[str, set[str]] = {}
@@ -60,7 +61,7 @@ def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            raise DataError(path, f"turn {turn_id}: score {text!r} is not a finite number", line=number)
+            raise RunFileError(str(DataError(path, f"turn {turn_id}: score {text!r} is not a finite number", line=number)))
         passage_id = unescape_id(passage)
         if passage_id in seen.setdefault(turn_id, set()):
             raise DataError(path, f"turn {turn_id}: passage {passage_id!r} appears twice", line=number)

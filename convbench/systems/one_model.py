@@ -86,7 +86,7 @@ class OneModel:
 
     @cached_property
     def lengths(self) -> Lengths:
-        """The profile's, lowered to the model's positions; the prompt leaves room for the response, the session for a passage and the cue."""
+        """The profile's, lowered to the model's positions: prompts leave room for the response, sessions for a passage and the cue."""
         lengths = fitted(self.profile.lengths, self.checkpoint.max_positions)
         if not self.responds:
             return lengths

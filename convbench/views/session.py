@@ -24,8 +24,8 @@ class SessionTemplate(Config):
     """The form of a session.
 
     Attributes:
-        order: Newest first puts the question first, so that an encoder that truncates on the right loses the oldest utterances; oldest first
-            is the natural order, the question last, and what a decoder can continue.
+        order: Newest first puts the question first, so that an encoder that truncates on the right loses the oldest utterances; oldest
+            first is the natural order, the question last, and what a decoder can continue.
         user: Form of what the user said; ``{text}`` stands for it.
         agent: Form of what the system said.
         separator: Between utterances.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from backends.checkpoints import make_causal
+
 from convbench.backends.loaded import Loaded, load
 from convbench.backends.placement import ModelConfig
 
@@ -19,7 +22,9 @@ DECODERS = ("llama", "mistral", "qwen3", "gpt-neox", "bert")
 @cache
 def folder_of(architecture: str) -> Path:
     """A checkpoint folder, made once for all tests of a process."""
-    return make_causal(Path(mkdtemp(prefix="convbench-test-")), architecture)
+    folder = Path(mkdtemp(prefix="convbench-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_causal(folder, architecture)
 
 
 def decoder(architecture: str, **profile: Any) -> Loaded:
@@ -30,7 +35,7 @@ def decoder(architecture: str, **profile: Any) -> Loaded:
 
 def conversation(loaded: Loaded, turns: int, seed: int) -> list[tuple[int, ...]]:
     """Sessions of random words; each begins with the one before."""
-    words = random.Random(seed)  # noqa: S311 - not for secrets
+    words = random.Random(seed)
     tokens = list(loaded.form.opening)
     sessions = []
     for _ in range(turns):

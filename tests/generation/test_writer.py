@@ -25,7 +25,7 @@ def loaded(request: pytest.FixtureRequest) -> Loaded:
 
 def prompts(loaded: Loaded, *, read: bool) -> list[Prompt]:
     """Prompts of two conversations, some read up to where the evidence begins."""
-    tails = random.Random(4)  # noqa: S311 - not for secrets
+    tails = random.Random(4)
     made = [conversation(loaded, 5, seed=1), conversation(loaded, 3, seed=2)]
     encoded = encode_together(loaded, made, loaded.form.closing, Meter(), batch_tokens=500, known=[EMPTY] * 2, keep=True)
     result = []
@@ -64,7 +64,9 @@ def test_what_was_read_before_need_not_be_read_again(loaded: Loaded) -> None:
     assert plain - shared == sum(prompt.reused for prompt in prompts(loaded, read=True)) > 0
 
 
-@pytest.mark.parametrize("config", [GREEDY, DecodingConfig(max_new_tokens=16, temperature=1.2, top_p=0.9, top_k=50)], ids=["greedy", "sampling"])
+@pytest.mark.parametrize(
+    "config", [GREEDY, DecodingConfig(max_new_tokens=16, temperature=1.2, top_p=0.9, top_k=50)], ids=["greedy", "sampling"]
+)
 def test_a_response_does_not_depend_on_its_batch(loaded: Loaded, config: DecodingConfig) -> None:
     asked = prompts(loaded, read=True)
     assert [write(loaded, [prompt], config)[0] for prompt in asked] == write(loaded, asked, config)

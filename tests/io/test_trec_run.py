@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.errors import DataError
+from convbench.errors import DataError, RunFileError
 from convbench.io.trec_run import escape_id, read_trec_run, unescape_id, write_trec_run
 from convbench.types import Ranking
 
@@ -74,7 +74,8 @@ def test_only_ascii_blanks_separate(tmp_path: Path) -> None:
 )
 def test_bad_lines_name_file_and_line(tmp_path: Path, line: str, message: str) -> None:
     path = written(tmp_path, f"0_9 Q0 p 1 0.5 x\n\n{line}\n")
-    with pytest.raises(DataError, match=rf"run\.trec:3: {message}"):
+    error = RunFileError if "finite" in message else DataError
+    with pytest.raises(error, match=rf"run\.trec:3: {message}"):
         read_trec_run(path)
 
 

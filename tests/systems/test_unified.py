@@ -29,7 +29,9 @@ def profile(architecture: str, **changes: Any) -> str:
     return json.dumps(values)
 
 
-def run(folder: Path, out: Path, *arguments: str, datasets: tuple[str, ...] = ("topiocqa",), architecture: str = "llama") -> list[dict[str, Any]]:
+def run(
+    folder: Path, out: Path, *arguments: str, datasets: tuple[str, ...] = ("topiocqa",), architecture: str = "llama"
+) -> list[dict[str, Any]]:
     """Runs a checkpoint; the results, one a dataset."""
     named = [argument for name in datasets for argument in ("-d", name)]
     path = out.with_suffix(".profile.json")
@@ -55,10 +57,8 @@ def test_a_small_decoder_runs_on_all_five_datasets(architecture: str, tmp_path: 
 
 
 def test_minilm_does_both_jobs_and_retrieves_as_the_two_stage_system_does(tmp_path: Path) -> None:
-    succeed(
-        "run", "unified-minilm", "minilm-history", "-d", "topiocqa", "-d", "faithdial", "--out", str(tmp_path), "--metrics", "retrieval", "--json", "--offline",
-        "--limit", "4",
-    )  # fmt: skip
+    both = ("unified-minilm", "minilm-history", "-d", "topiocqa", "-d", "faithdial")
+    succeed("run", *both, "--out", tmp_path, "--metrics", "retrieval", "--offline", "--limit", "4")
     for dataset in ("topiocqa", "faithdial"):
         unified, two_stage = (read_run(tmp_path / dataset / name / "turns.jsonl").records for name in ("unified-minilm", "minilm-history"))
         whole = [turn_id for turn_id, record in unified.items() if not record.ledger["truncated"]]
