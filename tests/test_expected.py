@@ -15,8 +15,15 @@ from convbench.metrics.token_f1 import TokenF1Metric
 from convbench.systems.catalog import baseline_names, shipped, system_values
 
 SETS = yaml.safe_load((shipped("baselines") / "sets.yaml").read_text(encoding="utf-8"))
-EXPECTED = {name: json.loads((shipped("baselines") / name / "expected.json").read_text(encoding="utf-8")) for name in baseline_names()}
+WITHOUT_WEIGHTS = {"unified-paper"}
+EXPECTED = {
+    name: json.loads((shipped("baselines") / name / "expected.json").read_text(encoding="utf-8"))
+    for name in baseline_names()
+    if name not in WITHOUT_WEIGHTS
+}
 CASES = [(name, set_name) for set_name in SETS for name, expected in EXPECTED.items() if set_name in expected["scores"]]
+MINUTES = {("unified-minilm", name) for name, entry in SETS.items() if "data" in entry}
+"""What writes a thousand responses."""
 
 
 def spec_of(set_name: str, request: pytest.FixtureRequest) -> DatasetSpec:
@@ -38,7 +45,9 @@ def shared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.mark.parametrize(("baseline", "set_name"), CASES)
+@pytest.mark.parametrize(
+    ("baseline", "set_name"), [pytest.param(*case, marks=[pytest.mark.slow] if case in MINUTES else []) for case in CASES]
+)
 def test_scores(baseline, set_name, request, tmp_path, shared_cache):
     expected = EXPECTED[baseline]["scores"][set_name]
     system = system_config(system_values(baseline), baseline).model_dump(mode="json")
@@ -66,7 +75,8 @@ def test_rewrites_beat_the_bare_query(retriever, set_name):
 def test_every_system_lies_between_chance_and_the_oracle(set_name):
     for name, expected in EXPECTED.items():
         if set_name in expected["scores"] and name not in ("oracle", "random"):
-            for metric in ("nDCG@3", "RR@100", "F1-max"):
+            responds = name != "unified-minilm"  # it writes, but was never trained to
+            for metric in ("nDCG@3", "RR@100", *(["F1-max"] if responds else [])):
                 assert value("random", set_name, metric) < value(name, set_name, metric) < value("oracle", set_name, metric)
 
 

@@ -48,4 +48,7 @@ class Retriever(Protocol):
         """
 
     def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:
-        """The k best passages of each query, in canonical order; fewer where fewer match. Encoding queries is the meter's phase ``encode``."""
+        """The k best passages of each query, in canonical order; fewer where fewer match.
+
+        Encoding queries is the meter's phase ``encode``.
+        """

@@ -14,10 +14,11 @@ import Stemmer
 from pydantic import ValidationError
 
 from convbench.errors import UsageError
-from convbench.retrieval.base import Retriever
+from convbench.meter import Meter
+from convbench.retrieval.base import Found, Query, Retriever
 from convbench.retrieval.bm25 import BM25Config, BM25Retriever
 from convbench.retrieval.canonical import is_canonical
-from convbench.types import Passage
+from convbench.types import Passage, Ranking
 from convbench.views.words import AnalyzerConfig
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ QUERIES = [
 
 def retriever(analyzer: AnalyzerConfig | None = None, **settings: Any) -> BM25Retriever:
     return BM25Retriever(BM25Config(**{"k1": K1, "b": B, **settings}, analyzer=analyzer or AnalyzerConfig()))
+
+
+def search(found: BM25Retriever, queries: Sequence[Query], k: int) -> list[Ranking]:
+    return [each.ranking for each in found.search(queries, k, Meter())]
 
 
 class LuceneBM25:
@@ -97,10 +102,10 @@ def assert_gaps_show_in_float32(scores: list[float]) -> None:
 @pytest.mark.parametrize(("k1", "b"), [(0.9, 0.4), (1.2, 0.75), (0.82, 0.0)])
 def test_equals_a_brute_force_lucene_bm25(store_of: StoreOf, tmp_path: Path, k1: float, b: float, k: int) -> None:
     found = retriever(k1=k1, b=b)
-    found.index(store_of(PASSAGES), tmp_path)
+    found.index(store_of(PASSAGES), tmp_path, Meter())
     expected = LuceneBM25(PASSAGES, k1, b, stem=True, stop=True)
     ties_at_the_cut = 0
-    for number, (ranking, query) in enumerate(zip(found.search([(f"1_{n}", q) for n, q in enumerate(QUERIES)], k), QUERIES, strict=True)):
+    for number, (ranking, query) in enumerate(zip(search(found, [(f"1_{n}", q) for n, q in enumerate(QUERIES)], k), QUERIES, strict=True)):
         whole = expected.ranking(query)
         assert_gaps_show_in_float32([score for _, score in whole])
         assert ranking.turn_id == f"1_{number}"
@@ -115,10 +120,10 @@ def test_equals_a_brute_force_lucene_bm25(store_of: StoreOf, tmp_path: Path, k1:
 @pytest.mark.parametrize(("stem", "stop"), [(False, True), (True, False), (False, False)])
 def test_equals_brute_force_under_other_analysers(store_of: StoreOf, tmp_path: Path, stem: bool, stop: bool) -> None:
     found = retriever(AnalyzerConfig(stemmer="english" if stem else "none", stopwords="english" if stop else "none"))
-    found.index(store_of(PASSAGES), tmp_path)
+    found.index(store_of(PASSAGES), tmp_path, Meter())
     expected = LuceneBM25(PASSAGES, K1, B, stem=stem, stop=stop)
     for query in QUERIES:
-        (ranking,) = found.search([("1_1", query)], 50)
+        (ranking,) = search(found, [("1_1", query)], 50)
         whole = expected.ranking(query)
         assert_gaps_show_in_float32([score for _, score in whole])
         assert [passage_id for passage_id, _ in ranking.passages] == [passage_id for passage_id, _ in whole[:50]]
@@ -127,54 +132,66 @@ def test_equals_brute_force_under_other_analysers(store_of: StoreOf, tmp_path: P
 @pytest.mark.parametrize("method", ["lucene", "robertson", "atire", "bm25l", "bm25+"])
 def test_only_passages_with_a_word_of_the_query_are_returned(store_of: StoreOf, tmp_path: Path, method: str) -> None:
     found = retriever(method=method)
-    found.index(store_of(PASSAGES), tmp_path)
+    found.index(store_of(PASSAGES), tmp_path, Meter())
     expected = LuceneBM25(PASSAGES, K1, B, stem=True, stop=True)
     for query in QUERIES:
-        (ranking,) = found.search([("1_1", query)], len(PASSAGES))
+        (ranking,) = search(found, [("1_1", query)], len(PASSAGES))
         assert {passage_id for passage_id, _ in ranking.passages} == {passage_id for passage_id, _ in expected.ranking(query)}
 
 
 @pytest.mark.parametrize("query", ["", "  \n", "?!", "the of and", "a b c", "zeppelin", "the zeppelin"])
 def test_a_query_without_known_words_finds_nothing(store_of: StoreOf, tmp_path: Path, query: str) -> None:
     found = retriever()
-    found.index(store_of(PASSAGES), tmp_path)
-    rankings = found.search([("1_1", query), ("1_2", "boat"), ("1_3", query)], 5)
+    found.index(store_of(PASSAGES), tmp_path, Meter())
+    rankings = search(found, [("1_1", query), ("1_2", "boat"), ("1_3", query)], 5)
     assert [len(ranking.passages) for ranking in rankings] == [0, 5, 0]
 
 
 def test_no_queries(store_of: StoreOf, tmp_path: Path) -> None:
     found = retriever()
-    found.index(store_of(PASSAGES), tmp_path)
-    assert found.search([], 5) == []
+    found.index(store_of(PASSAGES), tmp_path, Meter())
+    assert search(found, [], 5) == []
 
 
 def test_batches_do_not_show(store_of: StoreOf, tmp_path: Path) -> None:
     found = retriever()
-    found.index(store_of(PASSAGES), tmp_path)
+    found.index(store_of(PASSAGES), tmp_path, Meter())
     queries = [(f"1_{n}", query) for n, query in enumerate(QUERIES)]
-    together = found.search(queries, 20)
-    assert [found.search([query], 20)[0] for query in reversed(queries)] == together[::-1]
+    together = search(found, queries, 20)
+    assert [search(found, [query], 20)[0] for query in reversed(queries)] == together[::-1]
 
 
 @pytest.mark.parametrize("texts", [["the of and"], ["", ""], ["?"]])
 def test_a_collection_without_words_is_refused(store_of: StoreOf, tmp_path: Path, texts: list[str]) -> None:
     with pytest.raises(UsageError, match="bm25: no passage of the collection holds a word"):
-        retriever().index(store_of([Passage(f"p{n}", text) for n, text in enumerate(texts)]), tmp_path)
+        retriever().index(store_of([Passage(f"p{n}", text) for n, text in enumerate(texts)]), tmp_path, Meter())
     assert not (tmp_path / "bm25").exists()
 
 
 def test_one_passage(store_of: StoreOf, tmp_path: Path) -> None:
     found = retriever()
-    found.index(store_of([Passage("p", "a red boat", "Boats")]), tmp_path)
-    (ranking,) = found.search([("1_1", "boats")], 5)
+    found.index(store_of([Passage("p", "a red boat", "Boats")]), tmp_path, Meter())
+    (ranking,) = search(found, [("1_1", "boats")], 5)
     assert [passage_id for passage_id, _ in ranking.passages] == ["p"]
+
+
+def test_what_the_meter_and_the_results_say(store_of: StoreOf, tmp_path: Path) -> None:
+    found, meter = retriever(), Meter()
+    found.index(store_of(PASSAGES), tmp_path, meter)
+    taken = meter.take()
+    assert list(taken["phases"]) == ["index"]
+    assert taken["indexes"] == {"bm25": sum(path.stat().st_size for path in (tmp_path / "bm25").rglob("*") if path.is_file())}
+    (one,) = found.search([("1_1", "boat")], 5, meter)
+    assert (type(one), one.tokens, one.cut) == (Found, None, 0)
+    retriever().index(store_of(PASSAGES), tmp_path, meter)
+    assert meter.take() == {**taken, "phases": {}}
 
 
 class TestIndexOnDisk:
     def test_it_is_built_once(self, store_of: StoreOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = store_of(PASSAGES)
         first = retriever()
-        first.index(store, tmp_path / "cache")
+        first.index(store, tmp_path / "cache", Meter())
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
 
         def refuse(*_: object) -> None:
@@ -182,37 +199,37 @@ class TestIndexOnDisk:
 
         monkeypatch.setattr(BM25Retriever, "_build", refuse)
         second = retriever()
-        second.index(store, tmp_path / "cache")
-        assert second.search([("1_1", QUERIES[0])], 20) == first.search([("1_1", QUERIES[0])], 20)
+        second.index(store, tmp_path / "cache", Meter())
+        assert search(second, [("1_1", QUERIES[0])], 20) == search(first, [("1_1", QUERIES[0])], 20)
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == before
 
     def test_memory_mapped_equals_in_memory(self, store_of: StoreOf, tmp_path: Path) -> None:
         import bm25s
 
         found = retriever()
-        found.index(store_of(PASSAGES), tmp_path)
+        found.index(store_of(PASSAGES), tmp_path, Meter())
         (folder,) = (tmp_path / "bm25").iterdir()
         loaded = bm25s.BM25.load(str(folder), mmap=False)
         assert isinstance(found._bm25.scores["data"], np.memmap)
         assert not isinstance(loaded.scores["data"], np.memmap)
-        mapped = [found.search([("1_1", query)], 400) for query in QUERIES]
+        mapped = [search(found, [("1_1", query)], 400) for query in QUERIES]
         found._bm25 = loaded
-        assert [found.search([("1_1", query)], 400) for query in QUERIES] == mapped
+        assert [search(found, [("1_1", query)], 400) for query in QUERIES] == mapped
 
     @pytest.mark.parametrize("change", [{"k1": 1.2}, {"b": 0.75}, {"method": "atire"}, {"analyzer": AnalyzerConfig(stemmer="none")}])
     def test_other_settings_have_another_index(self, store_of: StoreOf, tmp_path: Path, change: dict[str, Any]) -> None:
         store = store_of(PASSAGES[:9])
-        retriever().index(store, tmp_path)
-        retriever(**change).index(store, tmp_path)
+        retriever().index(store, tmp_path, Meter())
+        retriever(**change).index(store, tmp_path, Meter())
         assert len(list((tmp_path / "bm25").iterdir())) == 2
         assert retriever(**change).describe() != retriever().describe()
 
     def test_other_passages_have_another_index(self, store_of: StoreOf, tmp_path: Path) -> None:
         found = retriever()
-        found.index(store_of(PASSAGES[:9]), tmp_path)
-        found.index(store_of(PASSAGES[:8]), tmp_path)
+        found.index(store_of(PASSAGES[:9]), tmp_path, Meter())
+        found.index(store_of(PASSAGES[:8]), tmp_path, Meter())
         assert len(list((tmp_path / "bm25").iterdir())) == 2
-        found.search([("1_1", "boat")], 9)
+        search(found, [("1_1", "boat")], 9)
 
     def test_an_interrupted_build_leaves_nothing(self, store_of: StoreOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import bm25s
@@ -225,20 +242,20 @@ class TestIndexOnDisk:
         with monkeypatch.context() as patch:
             patch.setattr(bm25s.BM25, "save", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                retriever().index(store, tmp_path)
+                retriever().index(store, tmp_path, Meter())
         assert list((tmp_path / "bm25").iterdir()) == []
         found = retriever()
-        found.index(store_of(PASSAGES), tmp_path)
-        assert len(found.search([("1_1", "boat")], 5)[0].passages) == 5
+        found.index(store_of(PASSAGES), tmp_path, Meter())
+        assert len(search(found, [("1_1", "boat")], 5)[0].passages) == 5
 
 
 def test_blocks_do_not_show(store_of: StoreOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, blocks = retriever(), retriever()
-    whole.index(store_of(PASSAGES), tmp_path / "whole")
+    whole.index(store_of(PASSAGES), tmp_path / "whole", Meter())
     monkeypatch.setattr("convbench.retrieval.bm25._READ", 7)
-    blocks.index(store_of(PASSAGES), tmp_path / "blocks")
+    blocks.index(store_of(PASSAGES), tmp_path / "blocks", Meter())
     queries = [("1_1", query) for query in QUERIES]
-    assert blocks.search(queries, 50) == whole.search(queries, 50)
+    assert search(blocks, queries, 50) == search(whole, queries, 50)
 
 
 def test_it_keeps_the_protocol_and_wants_its_parameters() -> None:

@@ -1,202 +1,191 @@
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from small_index import WordEncoder, passages
 
-from convbench.retrieval import dense
+from convbench.backends.base import Encoded, TextEncoder
+from convbench.errors import UsageError
+from convbench.meter import Meter
 from convbench.retrieval.base import Retriever
 from convbench.retrieval.canonical import is_canonical
-from convbench.retrieval.dense import DenseRetriever, search_shards
+from convbench.retrieval.dense import DenseConfig, DenseRetriever
+from convbench.retrieval.passage_index import IndexConfig, PassageIndex
 from convbench.types import Passage
 from convbench.views.passages import passage_text
 
 if TYPE_CHECKING:
     from conftest import StoreOf
-    from numpy.typing import NDArray
 
-    from convbench.backends.base import Vectors
     from convbench.backends.encoder import HFEncoder
 
-SUBJECTS = ["The keeper", "A sailor", "The musician", "Nobody", "The miller", "An engineer", "The baker", "Her sister"]
-VERBS = ["repaired", "painted", "sold", "lost", "described", "found", "hid", "measured"]
-OBJECTS = ["the red boat", "an old lamp", "the stone bridge", "a bundle of letters", "the bell", "a map of the river"]
-PASSAGES = [
-    Passage(
-        f"p {n}", f"{random.Random(n).choice(SUBJECTS)} {VERBS[n % 8]} {OBJECTS[n % 6]} in 18{n:02d}.", f"Volume {n % 7}" if n % 3 else ""
-    )
-    for n in range(50)
-]
-QUERIES = [("1_1", "who repaired the lamp"), ("1_2", "what happened to the letters\nwho painted the boat"), ("1_3", "bridges in 1812")]
+PASSAGES = passages(50)
+QUERIES = [("1_1", "who repaired the lamp"), ("1_2", "what happened to the letters\nwho painted the boat"), ("1_3", "bridges in 1512")]
 
 
-class CountingEncoder:
-    """A real encoder that notes which passages it was given."""
-
-    def __init__(self, encoder: HFEncoder) -> None:
-        self._encoder = encoder
-        self.calls: list[list[str]] = []
-        self.fail_at_call: int | None = None
-
-    @property
-    def dim(self) -> int:
-        return self._encoder.dim
-
-    def describe(self) -> dict[str, Any]:
-        return self._encoder.describe()
-
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encoder.encode_queries(texts)
-
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        self.calls.append(list(texts))
-        if len(self.calls) == self.fail_at_call:
-            raise KeyboardInterrupt
-        return self._encoder.encode_passages(texts)
+def retriever(encoder: TextEncoder | None = None, shard_rows: int = 20, **settings: Any) -> DenseRetriever:
+    return DenseRetriever(encoder or WordEncoder(), PassageIndex(IndexConfig(**settings), shard_rows=shard_rows))
 
 
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "SHARD_ROWS", 20)
+def ids(found: Any) -> list[str]:
+    return [passage_id for passage_id, _ in found.ranking.passages]
 
 
-def shards_of(folder: Path, vectors: NDArray[np.float32], sizes: Sequence[int]) -> list[Path]:
-    paths = [folder / f"{number}.npy" for number in range(len(sizes))]
-    for path, part in zip(paths, np.split(vectors, np.cumsum(sizes)[:-1]), strict=True):
-        np.save(path, part)
-    return paths
-
-
-class TestSearchShards:
-    @pytest.mark.parametrize("k", [1, 9, 100, 700])
-    @pytest.mark.parametrize("sizes", [[700], [300, 400], [1, 650, 49], [100] * 7])
-    def test_equals_one_flat_index_and_numpy(self, tmp_path: Path, sizes: list[int], k: int) -> None:
-        import faiss
-
-        chance = np.random.default_rng(3)
-        vectors = chance.standard_normal((700, 24), dtype=np.float32)
-        queries = chance.standard_normal((9, 24), dtype=np.float32)
-        scores, rows = search_shards(queries, shards_of(tmp_path, vectors, sizes), k)
-        exact = queries.astype(np.float64) @ vectors.astype(np.float64).T
-        order = np.argsort(-exact, axis=1)[:, :k]
-        assert rows.tolist() == order.tolist()
-        np.testing.assert_allclose(scores, np.take_along_axis(exact, order, axis=1), atol=1e-5)
-        index = faiss.IndexFlatIP(24)
-        index.add(vectors)
-        flat_scores, flat_rows = index.search(queries, k)
-        assert rows.tolist() == flat_rows.tolist()
-        np.testing.assert_allclose(scores, flat_scores, atol=1e-5)
-        assert (scores.dtype, rows.dtype) == (np.float32, np.int64)
-
-    def test_products_below_zero_count(self, tmp_path: Path) -> None:
-        vectors = -np.arange(1, 7, dtype=np.float32)[:, None]
-        scores, rows = search_shards(np.ones((1, 1), dtype=np.float32), shards_of(tmp_path, vectors, [2, 2, 2]), 4)
-        assert (rows.tolist(), scores.tolist()) == ([[0, 1, 2, 3]], [[-1, -2, -3, -4]])
-
-    def test_equal_vectors_all_come_once(self, tmp_path: Path) -> None:
-        vectors = np.ones((10, 4), dtype=np.float32)
-        _, rows = search_shards(np.ones((2, 4), dtype=np.float32), shards_of(tmp_path, vectors, [3, 3, 4]), 10)
-        assert [sorted(row) for row in rows.tolist()] == [list(range(10))] * 2
-
-
-class TestRetriever:
+class TestSearch:
+    @pytest.mark.parametrize("storage", ["float16", "float32"])
     @pytest.mark.parametrize("k", [1, 7, 50, 1000])
-    def test_equals_numpy(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None, k: int) -> None:
-        retriever = DenseRetriever(minilm)
-        retriever.index(store_of(PASSAGES), tmp_path)
-        texts = [text for _, text in QUERIES]
-        products = minilm.encode_queries(texts) @ minilm.encode_passages([passage_text(passage) for passage in PASSAGES]).T
-        for (turn_id, _), row, ranking in zip(QUERIES, products, retriever.search(QUERIES, k), strict=True):
+    def test_equals_numpy(self, store_of: StoreOf, tmp_path: Path, k: int, storage: str) -> None:
+        encoder = WordEncoder()
+        dense = retriever(encoder, storage=storage)
+        dense.index(store_of(PASSAGES), tmp_path, Meter())
+        vectors = encoder.encode_passages([passage_text(passage) for passage in PASSAGES], Meter()).vectors.astype(storage)
+        products = encoder.encode_queries([text for _, text in QUERIES], Meter()).vectors @ vectors.astype(np.float32).T
+        for (turn_id, _), row, found in zip(QUERIES, products, dense.search(QUERIES, k, Meter()), strict=True):
             order = np.argsort(-row)[:k]
-            assert ranking.turn_id == turn_id
-            assert [passage_id for passage_id, _ in ranking.passages] == [PASSAGES[n].id for n in order]
-            np.testing.assert_allclose([score for _, score in ranking.passages], row[order], atol=1e-5)
-            assert is_canonical(ranking)
+            assert found.ranking.turn_id == turn_id
+            assert ids(found) == [PASSAGES[n].id for n in order]
+            np.testing.assert_allclose([score for _, score in found.ranking.passages], row[order], atol=1e-6)
+            assert is_canonical(found.ranking)
 
-    def test_shards_do_not_show(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_minilm_equals_numpy(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
+        dense = retriever(minilm)
+        dense.index(store_of(PASSAGES), tmp_path, Meter())
+        vectors = minilm.encode_passages([passage_text(passage) for passage in PASSAGES], Meter()).vectors
+        products = minilm.encode_queries([text for _, text in QUERIES], Meter()).vectors @ vectors.T
+        for row, found in zip(products, dense.search(QUERIES, 10, Meter()), strict=True):
+            np.testing.assert_allclose([score for _, score in found.ranking.passages], np.sort(row)[::-1][:10], atol=1e-3)
+
+    def test_shards_do_not_show(self, store_of: StoreOf, tmp_path: Path) -> None:
         found = []
-        for size in (7, 1000):
-            monkeypatch.setattr(dense, "SHARD_ROWS", size)
-            retriever = DenseRetriever(minilm)
-            retriever.index(store_of(PASSAGES), tmp_path)
-            found.append([[passage_id for passage_id, _ in ranking.passages] for ranking in retriever.search(QUERIES, 20)])
+        for shard_rows in (7, 1000):
+            dense = retriever(shard_rows=shard_rows)
+            dense.index(store_of(PASSAGES), tmp_path, Meter())
+            found.append(dense.search(QUERIES, 20, Meter()))
         assert found[0] == found[1]
 
-    def test_copies_of_a_passage_stand_by_id_descending(
-        self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None
-    ) -> None:
-        copies = [Passage(f"copy {n}", PASSAGES[0].text) for n in (2, 0, 1)]
-        retriever = DenseRetriever(minilm)
-        retriever.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path)
-        (ranking,) = retriever.search([("1_1", PASSAGES[0].text)], 5)
-        assert [passage_id for passage_id, _ in ranking.passages[:3]] == ["copy 2", "copy 1", "copy 0"]
-        assert is_canonical(ranking)
+    def test_copies_of_a_passage_stand_by_id_descending(self, store_of: StoreOf, tmp_path: Path) -> None:
+        copies = [Passage(f"copy {n}", PASSAGES[0].text, PASSAGES[0].title) for n in (2, 0, 1)]
+        dense = retriever(shard_rows=2)
+        dense.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path, Meter())
+        (found,) = dense.search([("1_1", passage_text(PASSAGES[0]))], 5, Meter())
+        assert ids(found)[:3] == ["copy 2", "copy 1", "copy 0"]
+        assert is_canonical(found.ranking)
 
-    @pytest.mark.parametrize("k", [1, 5, 30])
-    def test_ties_at_the_cut_are_broken_by_id_too(
-        self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path, small_shards: None, k: int
-    ) -> None:
-        copies = [Passage(f"copy {n:02d}", PASSAGES[0].text) for n in range(50)]
-        retriever = DenseRetriever(minilm)
-        retriever.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path)
-        rankings = retriever.search([("1_1", PASSAGES[0].text), ("1_2", PASSAGES[3].text)], k)
-        assert [passage_id for passage_id, _ in rankings[0].passages] == [f"copy {n:02d}" for n in range(49, 49 - k, -1)]
-        assert rankings[1].passages[0][0] == PASSAGES[3].id
+    @pytest.mark.parametrize("k", [1, 5, 60])
+    def test_ties_at_the_cut_are_broken_by_id_too(self, store_of: StoreOf, tmp_path: Path, k: int) -> None:
+        copies = [Passage(f"copy {n:03d}", PASSAGES[0].text) for n in range(150)]
+        dense = retriever()
+        dense.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path, Meter())
+        found = dense.search([("1_1", PASSAGES[0].text), ("1_2", passage_text(PASSAGES[3]))], k, Meter())
+        assert ids(found[0]) == [f"copy {n:03d}" for n in range(149, 149 - k, -1)]
+        assert ids(found[1])[0] == PASSAGES[3].id
 
-    def test_no_queries(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
-        retriever = DenseRetriever(minilm)
-        retriever.index(store_of(PASSAGES[:3]), tmp_path)
-        assert retriever.search([], 5) == []
+    def test_no_queries(self, store_of: StoreOf, tmp_path: Path) -> None:
+        dense = retriever()
+        dense.index(store_of(PASSAGES[:3]), tmp_path, Meter())
+        assert dense.search([], 5, Meter()) == []
 
-    def test_it_keeps_the_protocol(self, minilm: HFEncoder) -> None:
-        assert isinstance(DenseRetriever(minilm), Retriever)
-        assert DenseRetriever(minilm).describe()["encoder"] == minilm.describe()
+    def test_lengths_and_costs(self, store_of: StoreOf, tmp_path: Path) -> None:
+        dense, meter = retriever(WordEncoder(longest=5)), Meter()
+        dense.index(store_of(PASSAGES), tmp_path, meter)
+        taken = meter.take()
+        assert list(taken["phases"]) == ["index"]
+        assert taken["models"] == {"words": 32_000}
+        assert taken["indexes"] == {"dense": sum(path.stat().st_size for path in tmp_path.rglob("*.npy"))}
+        with meter.phase("search", turns=3):
+            found = dense.search(QUERIES, 5, meter)
+        assert [(each.tokens, each.cut) for each in found] == [(4, 0), (5, 4), (3, 0)]
+        phases = meter.take()["phases"]
+        assert {name: phase["turns"] for name, phase in phases.items()} == {"encode": 3, "search": 3}
+        assert phases["encode"]["tokens_in"] == 12
+        assert "tokens_in" not in phases["search"]
 
 
-@pytest.mark.usefixtures("small_shards")
+class QueriesGoWrong(WordEncoder):
+    """Encodes the second query as it should not."""
+
+    def __init__(self, *, dim: int = 32, value: float = 0.0) -> None:
+        super().__init__()
+        self._dim, self._value = dim, value
+
+    def encode_passages(self, texts, meter):
+        return WordEncoder().encode_passages(texts, meter)
+
+    def encode_queries(self, texts, meter):
+        vectors = np.zeros((len(texts), self._dim), dtype=np.float32)
+        vectors[1, 3] = self._value
+        return Encoded(vectors, (1,) * len(texts), (0,) * len(texts))
+
+
+class TestVectorsThatDoNotFit:
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_a_query_that_is_not_finite_is_named(self, store_of: StoreOf, tmp_path: Path, value: float) -> None:
+        dense = retriever(QueriesGoWrong(value=value))
+        dense.index(store_of(PASSAGES), tmp_path, Meter())
+        with pytest.raises(UsageError, match=r"^turn 1_2: the query's vector is not finite; check the checkpoint"):
+            dense.search(QUERIES, 5, Meter())
+
+    def test_queries_of_another_length(self, store_of: StoreOf, tmp_path: Path) -> None:
+        dense = retriever(QueriesGoWrong(dim=16))
+        dense.index(store_of(PASSAGES), tmp_path, Meter())
+        with pytest.raises(UsageError, match="3 query vectors of length 16, expected 3 of length 32 as the passages'"):
+            dense.search(QUERIES, 5, Meter())
+
+
 class TestIndexOnDisk:
-    def test_passages_are_encoded_once(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
-        encoder = CountingEncoder(minilm)
-        store = store_of(PASSAGES)
-        DenseRetriever(encoder).index(store, tmp_path)
+    def test_passages_are_encoded_once(self, store_of: StoreOf, tmp_path: Path) -> None:
+        encoder, store = WordEncoder(), store_of(PASSAGES)
+        for _ in range(2):
+            retriever(encoder).index(store, tmp_path, Meter())
         assert [len(texts) for texts in encoder.calls] == [20, 20, 10]
-        assert [text for texts in encoder.calls for text in texts] == [passage_text(passage) for passage in PASSAGES]
-        DenseRetriever(encoder).index(store, tmp_path)
-        assert len(encoder.calls) == 3
 
-    def test_only_a_lost_shard_is_encoded_again(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
-        encoder = CountingEncoder(minilm)
-        retriever = DenseRetriever(encoder)
-        retriever.index(store_of(PASSAGES), tmp_path)
-        before = retriever.search(QUERIES, 20)
-        shards = sorted((tmp_path / "dense").rglob("*.npy"))
-        times = [path.stat().st_mtime_ns for path in shards]
-        shards[1].unlink()
-        encoder.calls.clear()
-        retriever.index(store_of(PASSAGES), tmp_path)
-        assert encoder.calls == [[passage_text(passage) for passage in PASSAGES[20:40]]]
-        assert retriever.search(QUERIES, 20) == before
-        assert [path.stat().st_mtime_ns == time for path, time in zip(shards, times, strict=True)] == [True, False, True]
+    def test_a_lost_shard_changes_nothing(self, store_of: StoreOf, tmp_path: Path) -> None:
+        dense, store = retriever(), store_of(PASSAGES)
+        dense.index(store, tmp_path, Meter())
+        before = dense.search(QUERIES, 20, Meter())
+        sorted((tmp_path / "dense").rglob("*.npy"))[1].unlink()
+        dense.index(store, tmp_path, Meter())
+        assert dense.search(QUERIES, 20, Meter()) == before
 
-    def test_an_interrupted_encoding_goes_on(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
-        encoder = CountingEncoder(minilm)
-        encoder.fail_at_call = 2
-        with pytest.raises(KeyboardInterrupt):
-            DenseRetriever(encoder).index(store_of(PASSAGES), tmp_path)
-        assert [path.name for path in (tmp_path / "dense").rglob("*") if path.is_file()] == ["shard-00000.npy"]
-        encoder.calls.clear()
-        encoder.fail_at_call = None
-        DenseRetriever(encoder).index(store_of(PASSAGES), tmp_path)
-        assert [len(texts) for texts in encoder.calls] == [20, 10]
+    def test_other_passages_or_settings_share_nothing(self, store_of: StoreOf, tmp_path: Path) -> None:
+        retriever().index(store_of(PASSAGES[:5]), tmp_path, Meter())
+        retriever().index(store_of(PASSAGES[:4]), tmp_path, Meter())
+        retriever(WordEncoder(longest=3)).index(store_of(PASSAGES[:5]), tmp_path, Meter())
+        retriever(storage="float32").index(store_of(PASSAGES[:5]), tmp_path, Meter())
+        retriever(shard_rows=3).index(store_of(PASSAGES[:5]), tmp_path, Meter())
+        assert len(list((tmp_path / "dense").iterdir())) == 5
 
-    def test_other_passages_or_settings_share_nothing(self, store_of: StoreOf, minilm: HFEncoder, tmp_path: Path) -> None:
-        from convbench.backends.encoder import HFEncoder
+    def test_float16_is_half_the_size(self, store_of: StoreOf, tmp_path: Path) -> None:
+        sizes = []
+        for storage in ("float16", "float32"):
+            meter = Meter()
+            retriever(WordEncoder(dim=512), storage=storage).index(store_of(PASSAGES), tmp_path, meter)
+            sizes.append(meter.take()["indexes"]["dense"] - 3 * 128)
+        assert 2 * sizes[0] == sizes[1] == 4 * 50 * 512
 
-        short = HFEncoder(minilm.profile.model_copy(update={"max_length": 8}), offline=True)
-        for encoder, passages in ((minilm, PASSAGES[:5]), (minilm, PASSAGES[:4]), (short, PASSAGES[:5])):
-            DenseRetriever(encoder).index(store_of(passages), tmp_path)
-        assert len(list((tmp_path / "dense").iterdir())) == 3
+
+class TestConfig:
+    def test_it_keeps_the_protocols(self) -> None:
+        assert isinstance(WordEncoder(), TextEncoder)
+        assert isinstance(retriever(), Retriever)
+
+    def test_what_changes_a_ranking_is_described(self) -> None:
+        plain = retriever().describe()
+        assert plain["encoder"] == WordEncoder().describe()
+        others = [retriever(storage="float32"), retriever(index={"type": "sq8"}), retriever(WordEncoder(longest=9))]
+        assert all(other.describe() != plain for other in others)
+        assert retriever(shard_rows=7).describe() == plain
+
+    def test_half_precision_and_exact_search_are_the_default(self) -> None:
+        config = DenseConfig.model_validate({"type": "dense", "encoder": {"model": "m"}})
+        assert (config.storage, config.index.type) == ("float16", "exact")
+        assert PassageIndex(config).describe()["index"] == {"type": "exact"}
+
+    @pytest.mark.parametrize("change", [{"storage": "int8"}, {"storage": None}, {"index": "exact"}, {"index": {"type": "hnsw", "k": 3}}])
+    def test_settings_that_make_no_sense_are_refused(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValidationError, match=next(iter(change))):
+            DenseConfig.model_validate({"encoder": {"model": "m"}, **change})

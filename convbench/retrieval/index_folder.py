@@ -1,0 +1,124 @@
+"""The folder of an index: its lock, and a manifest that tells whether a file is what was written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from convbench.config import Config
+from convbench.errors import storage_error
+from convbench.io.atomic import write_text
+from convbench.io.cache import remembered_sha256
+
+MANIFEST = "manifest.jsonl"
+_log = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """A file that an index needs.
+
+    Attributes:
+        name: Its name in the folder.
+        rows: Vectors it must hold.
+        dim: Their length.
+    """
+
+    name: str
+    rows: int
+    dim: int
+
+
+class Entry(Config):
+    """One line of the manifest."""
+
+    file: str
+    rows: int
+    dim: int
+    sha256: str
+
+
+class IndexFolder:
+    """One index on disk. Every file appears whole or not at all; a file without a line in the manifest does not count.
+
+    Args:
+        path: The folder; made with the first lock.
+        cache: Where digests of unchanged files are remembered.
+    """
+
+    def __init__(self, path: Path, cache: Path) -> None:
+        self.path = path
+        self._cache = cache
+        self._entries = self._read()
+
+    def fault(self, part: Part) -> str | None:
+        """Why a file cannot be used, or None."""
+        entry, path = self._entries.get(part.name), self.path / part.name
+        if entry is None:
+            return f"{MANIFEST} does not list it"
+        if not path.is_file():
+            return "the file is missing"
+        if (entry.rows, entry.dim) != (part.rows, part.dim):
+            return f"it holds {entry.rows} vectors of length {entry.dim}, expected {part.rows} of length {part.dim}"
+        if remembered_sha256(path, self._cache) != entry.sha256:
+            return "its content is not what was written"
+        return None
+
+    def report(self, part: Part, fault: str) -> None:
+        """Warns of a file that must be made again; one that was never made is nothing to warn of."""
+        path = self.path / part.name
+        if part.name in self._entries or path.exists():
+            _log.warning("%s: %s: made again", path, fault)
+
+    def record(self, part: Part) -> None:
+        """Enters a file that was just written."""
+        digest = remembered_sha256(self.path / part.name, self._cache)
+        self._entries[part.name] = Entry(file=part.name, rows=part.rows, dim=part.dim, sha256=digest)
+        lines = [json.dumps(self._entries[name].model_dump()) + "\n" for name in sorted(self._entries)]
+        write_text(self.path / MANIFEST, "".join(lines))
+
+    def sha256(self, part: Part) -> str:
+        """The digest of a recorded file."""
+        return self._entries[part.name].sha256
+
+    def leftovers(self) -> list[Path]:
+        """What a killed build left half-written, or another process is writing."""
+        return sorted(self.path.glob(".*.tmp"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other builders out, removes what killed ones left and reads what finished ones wrote. The lock goes with the process.
+
+        Raises:
+            StorageError: The folder cannot be created or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / "build.lock").open("w")
+        except OSError as error:
+            raise storage_error(error, self.path) or error from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.warning("%s: another process is building this index: waiting for it", self.path)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            for path in self.leftovers():
+                path.unlink()
+            self._entries = self._read()
+            yield
+
+    def _read(self) -> dict[str, Entry]:
+        try:
+            lines = (self.path / MANIFEST).read_text(encoding="utf-8").splitlines()
+            entries = [Entry.model_validate_json(line) for line in lines]
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            _log.warning("%s: not readable: the index is made again", self.path / MANIFEST)
+            return {}
+        return {entry.file: entry for entry in entries}
