@@ -153,6 +153,7 @@ def _grown(row: Reading, cache: Any, index: int, start: int, stop: int) -> Trunk
         return Trunk(row.tokens, new)
     layers = zip(row.known.layers, new, strict=True)
     joined = tuple(
-        (torch.cat([keys, more_keys], dim=1), torch.cat([values, more_values], dim=1)) for (keys, values), (more_keys, more_values) in layers
+        (torch.cat([keys, more_keys], dim=1), torch.cat([values, more_values], dim=1))
+        for (keys, values), (more_keys, more_values) in layers
     )
     return Trunk(row.tokens, joined)

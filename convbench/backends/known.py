@@ -79,23 +79,31 @@ def _own(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
     """What the checkpoint itself says: its file, its name, its sentence-transformers files; any other decoder is read at its last token."""
     if checkpoint.profile is not None:
         return dict(checkpoint.profile), PROFILE_FILE
-    name = checkpoint.located.name.rstrip("/")
+    names = (checkpoint.located.name.rstrip("/"), checkpoint.located.path.resolve().name)  # '.' is a folder with a name too
     for known in known_profiles().values():
-        if known.matches.search(name):
+        if any(known.matches.search(name) for name in names):
             return dict(known.values), f"the built-in profile {known.name!r}"
-    if values := _sentence_transformers(checkpoint.located.path):
+    if values := _sentence_transformers(checkpoint.label, checkpoint.located.path):
         return {**values, "attention": "causal" if checkpoint.writes else "bidirectional"}, "sentence-transformers files"
     return (dict(_named("decoder").values), "the default for decoders") if checkpoint.writes else ({}, "nowhere")
 
 
-def _sentence_transformers(folder: Path) -> dict[str, Any]:
+def _sentence_transformers(name: str, folder: Path) -> dict[str, Any]:
     """Pooling, normalisation, prompts and length, where the checkpoint was made with sentence-transformers."""
     pooling = _json(folder / "1_Pooling" / "config.json")
     modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last"}
     chosen = [mode for key, mode in modes.items() if pooling.get(key)]
     if len(chosen) != 1:
         return {}
-    values: dict[str, Any] = {"pooling": chosen[0], "normalize": any(folder.glob("*_Normalize"))}
+    modules = [str(module.get("type")).rpartition(".")[2] for module in _list(folder / "modules.json")]
+    if unknown := sorted(set(modules) - {"Transformer", "Pooling", "Normalize"}):
+        raise UsageError(
+            f"{name}: modules.json names the sentence-transformers module {unknown[0]!r}, which is not computed here; expected "
+            f"Transformer, Pooling and Normalize: give a checkpoint of these, or write {PROFILE_FILE} if it does without"
+        )
+    values: dict[str, Any] = {"pooling": chosen[0], "normalize": "Normalize" in modules}
+    if chosen[0] == "mean" and pooling.get("include_prompt") is False:
+        values["pool_prefix"] = False
     prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
     values["query_prefix"] = prompts.get("query", "")
     values["passage_prefix"] = prompts.get("document") or prompts.get("passage") or ""
@@ -105,11 +113,21 @@ def _sentence_transformers(folder: Path) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    document = _document(path)
     return document if isinstance(document, dict) else {}
+
+
+def _list(path: Path) -> list[dict[str, Any]]:
+    document = _document(path)
+    return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
+
+
+def _document(path: Path) -> Any:
+    """What a JSON file of sentence-transformers says; None where it cannot be read, as they are no part of the model itself."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

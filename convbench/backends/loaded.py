@@ -56,6 +56,11 @@ class Loaded:
 
         return getattr(torch, self.dtype)
 
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.head[0].out_features if self.head is not None else self.model.config.get_text_config().hidden_size)
+
     @cached_property
     def body_arguments(self) -> frozenset[str]:
         """What the body's forward pass can be given."""
@@ -91,7 +96,7 @@ class Loaded:
 
 
 def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
-    """Loads a checkpoint.
+    """Loads a checkpoint and tries it out.
 
     Args:
         config: Which, and how.
@@ -99,9 +104,18 @@ def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
         offline: Refuse the network.
 
     Raises:
-        ResourceError: It cannot be had or is broken.
+        ResourceError: It cannot be had, is broken, or does not compute what its profile says.
         UsageError: Nothing says how it wants to be used.
     """
+    from convbench.backends.probes import verify
+
+    loaded = assemble(config, kind, offline=offline)
+    verify(loaded)
+    return loaded
+
+
+def assemble(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
+    """``load`` without trying out what was loaded."""
     checkpoint = open_checkpoint(config.model, offline=offline, revision=config.revision)
     profile, _ = profile_of(checkpoint, config.profile)
     device, dtype = resolved(config, checkpoint)
@@ -111,13 +125,19 @@ def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
         checkpoint=checkpoint,
         profile=profile,
         tokenizer=tokenizer,
-        form=InputForm(tokenizer, profile.closing, checkpoint.label),
+        form=InputForm(tokenizer, profile.closing, checkpoint.label, must_close=profile.pooling == "last"),
         model=read(checkpoint, profile, device=device, dtype=dtype),
         head=load_head(checkpoint, profile, device=device, dtype=dtype),
         device=device,
         dtype=dtype,
         lengths=fitted(profile.lengths, checkpoint.max_positions),
     )
+
+
+def can_respond(checkpoint: Checkpoint, profile: Profile) -> bool:
+    """Whether a checkpoint writes responses; one that does not is a retriever."""
+    can = checkpoint.writes or profile.lm_head == "embeddings"
+    return can if profile.responds is None else profile.responds
 
 
 def resolved(config: ModelConfig, checkpoint: Checkpoint) -> tuple[str, str]:

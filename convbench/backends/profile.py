@@ -61,7 +61,8 @@ class Profile(Config):
         prompt: How responses are asked for.
         lengths: Longest inputs.
         padding: The side that batches are padded on.
-        query_model: The checkpoint that encodes queries, where it is another one.
+        query_model: The checkpoint that encodes queries, where it is another one: a hub id, or a folder as seen from this one.
+        passage_model: The checkpoint that encodes passages, where it is another one.
         responds: Whether it also writes responses; None: where it has the weights for it.
         lm_head: ``checkpoint`` needs the head's weights; ``embeddings`` multiplies with the input embeddings, for encoders that were never
             trained to write.
@@ -82,6 +83,7 @@ class Profile(Config):
     lengths: Lengths = Lengths()
     padding: Literal["left", "right"] = "right"
     query_model: str | None = None
+    passage_model: str | None = None
     responds: bool | None = None
     lm_head: Literal["checkpoint", "embeddings"] = "checkpoint"
 
@@ -96,4 +98,10 @@ class Profile(Config):
     def _prefix_only_matters_to_the_mean(self) -> Profile:
         if not self.pool_prefix and self.pooling != "mean":
             raise ValueError("pool_prefix: false needs pooling: mean")
+        return self
+
+    @model_validator(mode="after")
+    def _one_side_is_its_own(self) -> Profile:
+        if self.query_model and self.passage_model:
+            raise ValueError("query_model and passage_model: give one of them, the other is the checkpoint itself")
         return self

@@ -21,23 +21,29 @@ class Cut:
 class InputForm:
     """How one checkpoint's inputs are written as token ids.
 
-    Tokenizers of transformers 5 no longer add a trailing end-of-sequence token that a text or an old setting asks for, so closing tokens are
-    appended by id; what opens an input is what the tokenizer itself puts there.
+    Tokenizers of transformers 5 no longer add a trailing end-of-sequence token that a text or an old setting asks for, so closing tokens
+    are appended by id; what opens an input is what the tokenizer itself puts there.
 
     Args:
         tokenizer: The checkpoint's tokenizer.
         closing: Tokens that end every encoded text; None leaves it to the tokenizer.
         label: The checkpoint's name, for messages.
+        must_close: Whether the last token is what is read: where the tokenizer closes with nothing, its end-of-sequence token does.
 
     Raises:
-        ResourceError: A closing token is not one token of the vocabulary.
+        ResourceError: A closing token is not one token of the vocabulary, or there is none where one is needed.
     """
 
-    def __init__(self, tokenizer: Any, closing: Sequence[str] | None, label: str) -> None:
+    def __init__(self, tokenizer: Any, closing: Sequence[str] | None, label: str, *, must_close: bool = False) -> None:
         self._tokenizer = tokenizer
         self._label = label
         self.opening, own = self._frame()
+        self.borrowed_closing = closing is None and not own and must_close and tokenizer.eos_token is not None
+        if self.borrowed_closing:
+            closing = [tokenizer.eos_token]
         self.closing = own if closing is None else tuple(self._id(token) for token in closing)
+        if must_close and not self.closing:
+            raise ResourceError(f"{label}: pooling: last would read the text's last word, as nothing closes an input; name closing tokens")
 
     def ids(self, text: str) -> list[int]:
         """The ids of a text, nothing added; control tokens that a template wrote stand for themselves."""
@@ -51,7 +57,7 @@ class InputForm:
 
     def plain(self, text: str) -> str:
         """A text of a dataset or a model without control tokens: one that is spelled out in it gets a blank after its first character."""
-        for token in self._control_tokens:
+        for token in self.control_tokens:
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
@@ -62,8 +68,8 @@ class InputForm:
         return Cut((*self.opening, *ids[:room], *suffix, *self.closing), max(len(ids) - room, 0))
 
     @cached_property
-    def _control_tokens(self) -> list[str]:
-        """Longest first, so that none is broken up by a shorter one within it; single characters are words."""
+    def control_tokens(self) -> list[str]:
+        """Tokens that mean more than their letters, longest first, so that no shorter one breaks them up; single characters are words."""
         added = self._tokenizer.get_added_vocab()
         special = {*self._tokenizer.all_special_tokens, *added}
         return sorted((token for token in special if len(token) > 1 and not token.isspace()), key=lambda token: (-len(token), token))
@@ -74,7 +80,9 @@ class InputForm:
         for start in range(len(framed) - len(bare) + 1):
             if framed[start : start + len(bare)] == bare:
                 return tuple(framed[:start]), tuple(framed[start + len(bare) :])
-        raise ResourceError(f"{self._label}: the tokenizer writes a text otherwise with special tokens than without; expected them around it")
+        raise ResourceError(
+            f"{self._label}: the tokenizer writes a text otherwise with special tokens than without; expected them around it"
+        )
 
     def _id(self, token: str) -> int:
         ids = self.ids(token)

@@ -16,6 +16,7 @@ _COMMANDS = {
     "run": "convbench.cli.run",
     "score": "convbench.cli.score",
     "validate": "convbench.cli.validate",
+    "check": "convbench.cli.check",
     "data": "convbench.cli.data",
     "baselines": "convbench.cli.baselines",
 }

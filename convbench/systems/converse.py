@@ -99,7 +99,7 @@ def _row(
     tail: FittedEvidence | None = None,
     answer: Written | None = None,
 ) -> Row:
-    usage = {"query_tokens": len(session.tokens)}
+    usage = {"query_tokens": session.sent}
     ledger: dict[str, Any] = {"history_kept": list(session.fitted.kept), "history_dropped": list(session.hidden)}
     if prompt is not None and answer is not None:
         usage |= {"tokens_in": len(prompt.tokens), "tokens_reused": prompt.reused, "tokens_out": answer.tokens}

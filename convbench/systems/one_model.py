@@ -36,12 +36,14 @@ class Session:
         turn: The turn.
         fitted: What was kept of it, as text and tokens, prefix included.
         tokens: Opening and text; closing tokens branch off at its end.
+        sent: How many tokens are read for retrieval, closing tokens included.
         hidden: Earlier turns that the history view does not show.
     """
 
     turn: Turn
     fitted: FittedSession
     tokens: tuple[int, ...]
+    sent: int
     hidden: tuple[str, ...]
 
 
@@ -136,7 +138,8 @@ class OneModel:
         shown = history_view("query" if view == REWRITE else view, turn)
         budget = self.lengths.session - len(self._loaded.form.opening) - len(self._branch)
         done = fit_session(shown, question, self._written, self._loaded.form.ids, budget, turn.id)
-        return Session(turn, done, (*self._loaded.form.opening, *done.tokens), shown.dropped)
+        tokens = (*self._loaded.form.opening, *done.tokens)
+        return Session(turn, done, tokens, len(tokens) + len(self._branch), shown.dropped)
 
     def encode_sessions(
         self, conversations: Sequence[Sequence[Session]], known: Sequence[Trunk], meter: Meter

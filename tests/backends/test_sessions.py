@@ -94,11 +94,13 @@ def test_what_reads_all_tokens_at_once_cannot_share() -> None:
 
 
 def test_a_window_is_kept_by_position_whatever_the_padding() -> None:
-    from backends.checkpoints import make_causal
-    from convbench.backends.loaded import load
-    from convbench.backends.placement import ModelConfig
     import tempfile
     from pathlib import Path
+
+    from backends.checkpoints import make_causal
+
+    from convbench.backends.loaded import load
+    from convbench.backends.placement import ModelConfig
 
     profile = {"pooling": "last", "attention": "causal", "closing": ["</s>"]}
     with tempfile.TemporaryDirectory() as folder:

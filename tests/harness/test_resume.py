@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backends.small import folder_of
 from command_line import MINI, completed, content_without_cost, convbench, fork, start, succeed
 
 from convbench.io.digests import file_sha256
@@ -199,6 +200,20 @@ def test_killed_when_a_part_has_so_many_bytes(commands, tmp_path):
         command.finish(folder, command.warm)
         assert content_without_cost(folder) == command.undisturbed[0]
         assert (folder / "stages" / "generate.jsonl").stat().st_ino == before, "the part was not gone on with"
+
+
+@pytest.mark.parametrize("history", ["full", "full-own"])
+def test_a_unified_system_is_killed_between_conversations(history, tmp_path):
+    """What was read of earlier conversations is gone after a kill; what is left to read does not need it."""
+    one = ("--set", "conversations=1", "--set", "decoding.max_new_tokens=8", "--profile", "decoder", "--history", history)
+    command = Command(("run", folder_of("llama"), "-d", "topiocqa", "--metrics", "retrieval,rouge", *one), tmp_path)
+    whole, _ = command.undisturbed
+    (name,) = (name for name in whole if name.startswith("stages/") and "score" not in name)
+    rows = whole[name].splitlines(keepends=True)
+    for number in (1, len(rows) // 2):
+        folder = tmp_path / f"killed-{number}"
+        moment = partial(appears, name.replace(".jsonl", ".*.part"), len(b"".join(rows[:number])))
+        assert command.check_killed(folder, command.warm, moment)
 
 
 def test_killed_again_and_again(commands, tmp_path):

@@ -1,0 +1,70 @@
+"""What is sent to a checkpoint for one turn of a bundled conversation, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convbench.backends.inputs import branch_ids, passage_ids, passage_text, session_text, tokens_of
+from convbench.backends.loaded import Loaded, can_respond
+from convbench.datasets.loading import DatasetRequest, open_dataset
+from convbench.types import Passage, Turn
+from convbench.views.history import history_view
+from convbench.views.passages import passage_text as written_passage
+from convbench.views.prompt import fit_evidence, fit_session
+
+_DATASET, _TURN = "topiocqa", 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An input as text and tokens.
+
+    Attributes:
+        text: What was written, before opening and closing tokens.
+        ids: The token ids that are sent.
+        tokens: The tokens behind them.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"text": self.text, "ids": list(self.ids), "tokens": list(self.tokens)}
+
+
+def example() -> tuple[Turn, Passage]:
+    """The third turn of the first bundled conversation that has one, and its gold passage."""
+    dataset = open_dataset(DatasetRequest(_DATASET))
+    turn = next(turn for turn in dataset.turns if turn.number == _TURN)
+    passage = next(passage for passage in dataset.adapter.collection().passages() if passage.id in turn.gold)
+    return turn, passage
+
+
+def shown(loaded: Loaded, turn: Turn, passage: Passage) -> dict[str, Shown]:
+    """The session and the passage as they are encoded and, where the checkpoint responds, what follows the session in the prompt."""
+    form, lengths = loaded.form, loaded.lengths
+    branch = branch_ids(loaded)
+    budget = lengths.session - len(form.opening) - len(branch)
+    session = fit_session(
+        history_view("full", turn), turn.query, lambda question, earlier: session_text(loaded, question, earlier), form.ids, budget, turn.id
+    )
+    written = passage_text(loaded, written_passage(passage))
+    result = {
+        "session": _shown(loaded, session.text, (*form.opening, *session.tokens, *branch)),
+        "passage": _shown(loaded, written, passage_ids(loaded, written)),
+    }
+    if can_respond(loaded.checkpoint, loaded.profile):
+        prompt = loaded.profile.prompt
+        plain = Passage(passage.id, form.plain(passage.text), form.plain(passage.title))
+        room = lengths.prompt - len(form.opening) - len(session.tokens)
+        tail = fit_evidence(prompt.evidence, prompt.cue, [plain], form.ids, room, lengths.evidence, turn.id).tokens
+        result["prompt"] = _shown(loaded, loaded.tokenizer.decode(tail), tail)
+    return result
+
+
+def _shown(loaded: Loaded, text: str, ids: Sequence[int]) -> Shown:
+    return Shown(text, tuple(ids), tuple(tokens_of(loaded, ids)))
