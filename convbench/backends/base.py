@@ -42,6 +42,9 @@ class TextEncoder(Protocol):
     def parameters(self) -> dict[str, int]:
         """Parameters of each model it loads, by the model's label."""
 
+    def load(self) -> None:
+        """Loads what encodes queries and passages, so that it is not loaded within the first batch."""
+
     def describe(self) -> dict[str, Any]:
         """Everything that changes a vector: weights' digest, pooling, lengths, prefixes, versions."""
 

@@ -36,7 +36,7 @@ def encode_inputs(loaded: Loaded, inputs: Sequence[Ids], meter: Meter, *, batch_
         meter.count(forward_passes=1, tokens_in=sum(len(inputs[index]) for index in batch))
         for index, vector in zip(batch, encoded, strict=True):
             vectors[index] = vector
-    return np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+    return np.stack(vectors) if vectors else np.empty((0, loaded.dim), dtype=np.float32)
 
 
 def encode_batch(loaded: Loaded, inputs: Sequence[Ids], *, skip: int, padding: str) -> Vectors:

@@ -11,7 +11,7 @@ from convbench.backends.checkpoint import Checkpoint, open_checkpoint
 from convbench.backends.encode import encode_inputs
 from convbench.backends.inputs import unpooled
 from convbench.backends.known import profile_of
-from convbench.backends.loaded import Loaded, load, resolved
+from convbench.backends.loaded import Kind, Loaded, can_respond, load, resolved
 from convbench.backends.placement import ModelConfig
 from convbench.backends.profile import Profile
 from convbench.meter import Meter
@@ -25,11 +25,12 @@ class HFEncoder:
     Args:
         config: The checkpoint and how to run it.
         offline: Refuse the network.
+        to_respond: Load what writes responses too, where the checkpoint has it.
     """
 
-    def __init__(self, config: ModelConfig, *, offline: bool = False) -> None:
+    def __init__(self, config: ModelConfig, *, offline: bool = False, to_respond: bool = False) -> None:
         self.config = config
-        self._offline = offline
+        self._offline, self._to_respond = offline, to_respond
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -47,17 +48,28 @@ class HFEncoder:
         named = {"queries": self.profile.query_model, "passages": self.profile.passage_model}
         return {side: open_checkpoint(beside(self.checkpoint, name), offline=self._offline) for side, name in named.items() if name}
 
-    @cached_property
-    def _own(self) -> Loaded:
-        return load(self.config, "encoder", offline=self._offline)
+    @property
+    def kind(self) -> Kind:
+        """What is loaded of the checkpoint."""
+        return "decoder" if self._to_respond and can_respond(self.checkpoint, self.profile) else "encoder"
 
     @cached_property
-    def _queries(self) -> Loaded:
+    def _own(self) -> Loaded:
+        return load(self.config, self.kind, offline=self._offline)
+
+    @cached_property
+    def queries(self) -> Loaded:
+        """What encodes queries."""
         return self._side("queries")
 
     @cached_property
-    def _passages(self) -> Loaded:
+    def passages(self) -> Loaded:
+        """What encodes passages."""
         return self._side("passages")
+
+    def load(self) -> None:
+        """Loads what encodes queries and passages, so that it is not loaded within the first batch."""
+        _ = self.queries, self.passages
 
     def _side(self, side: str) -> Loaded:
         if side not in self._others:
@@ -68,7 +80,7 @@ class HFEncoder:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self._passages.dim
+        return self.passages.dim
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -78,27 +90,19 @@ class HFEncoder:
     def describe(self) -> dict[str, Any]:
         """The checkpoints' files, the profile, and the versions that change vectors."""
         others = {side: checkpoint.describe() for side, checkpoint in self._others.items()}
-        return {**describe_model(self.config, self.checkpoint, self.profile, version=VERSION), **others}
+        return {**describe_model(self.config, self.checkpoint, self.profile, version=VERSION), "as": self.kind, **others}
 
     def encode_queries(self, texts: Sequence[str], meter: Meter) -> Encoded:
         """Encodes queries, cut on the right where they are too long."""
-        return encode_queries(self._queries, texts, self.config.batch_tokens, meter)
+        profile, loaded = self.profile, self.queries
+        length = loaded.lengths.session
+        return _encode(loaded, texts, profile.query_prefix, profile.query_suffix, length, self.config.batch_tokens, meter)
 
     def encode_passages(self, texts: Sequence[str], meter: Meter) -> Encoded:
         """Encodes passages, cut on the right where they are too long."""
-        return encode_passages(self._passages, texts, self.config.batch_tokens, meter)
-
-
-def encode_queries(loaded: Loaded, texts: Sequence[str], batch_tokens: int, meter: Meter) -> Encoded:
-    """Encodes queries with a model that is loaded already."""
-    profile = loaded.profile
-    return _encode(loaded, texts, profile.query_prefix, profile.query_suffix, loaded.lengths.session, batch_tokens, meter)
-
-
-def encode_passages(loaded: Loaded, texts: Sequence[str], batch_tokens: int, meter: Meter) -> Encoded:
-    """Encodes passages with a model that is loaded already."""
-    profile = loaded.profile
-    return _encode(loaded, texts, profile.passage_prefix, profile.passage_suffix, loaded.lengths.passage, batch_tokens, meter)
+        profile, loaded = self.profile, self.passages
+        length = loaded.lengths.passage
+        return _encode(loaded, texts, profile.passage_prefix, profile.passage_suffix, length, self.config.batch_tokens, meter)
 
 
 def beside(checkpoint: Checkpoint, name: str) -> str:

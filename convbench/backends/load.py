@@ -36,7 +36,6 @@ def load_tokenizer(checkpoint: Checkpoint, *, padding_side: str) -> Any:
             raise ResourceError(
                 f"{checkpoint.label}: the tokenizer has no padding, unknown or end token; name a pad_token in tokenizer_config.json"
             )
-        log.info("%s has no pad token: %s is used", checkpoint.label, tokenizer.pad_token)
     return tokenizer
 
 

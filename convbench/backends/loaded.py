@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from convbench.backends.placement import ModelConfig, resolve_device, resolve_dt
 from convbench.backends.profile import Lengths, Profile
 from convbench.backends.tokens import InputForm
 from convbench.errors import ResourceError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["encoder", "decoder"]
 
@@ -71,6 +74,11 @@ class Loaded:
         """Whether the model's own attention is causal."""
         return any(getattr(module, "is_causal", False) for module in self.body.modules())
 
+    @property
+    def pads_with_another(self) -> bool:
+        """Whether the tokenizer came without a pad token of its own."""
+        return self.tokenizer.init_kwargs.get("pad_token") is None
+
     @cached_property
     def windows(self) -> dict[str, int | None]:
         """How far back each kind of layer looks: kind -> tokens, or None for all the way.
@@ -111,6 +119,8 @@ def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
 
     loaded = assemble(config, kind, offline=offline)
     verify(loaded)
+    if loaded.pads_with_another:
+        log.info("%s has no pad token: %s is used, and masked", loaded.checkpoint.label, loaded.tokenizer.pad_token)
     return loaded
 
 

@@ -23,7 +23,7 @@ from convbench.views.session import Utterance
 EQUAL = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 """Elements of vectors of length 1 that are called equal, by precision: batches of other shapes round differently."""
 
-_MOVED = 1e-3
+_MOVED = 1e-5
 """Hidden states that attention moves move by more of their length than this; in one batch the others do not move at all."""
 
 _WRITTEN = 4

@@ -1,8 +1,8 @@
 """Encoding the sessions of conversations, each conversation read once.
 
-Where every turn's session begins with the session before it, token by token, one forward pass over the longest reads them all: the closing tokens
-of each turn branch off where its session ends. What was read of a conversation before is gone on from. Whether sessions allow it is seen from
-their tokens, so that no template has to promise it; those that do not are read one by one, and the vectors are the same.
+Where every turn's session begins with the session before it, token by token, one forward pass over the longest reads them all: the closing
+tokens of each turn branch off where its session ends. What was read of a conversation before is gone on from. Whether sessions allow it is
+seen from their tokens, so that no template has to promise it; those that do not are read one by one, and the vectors are the same.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def sent(loaded: Loaded) -> dict[str, tuple[int, ...]]:
 def pad_token(loaded: Loaded) -> Finding:
     """Batches need a token to pad with; which one changes no vector, as it is masked."""
     name, token = "pad token", loaded.tokenizer.pad_token
-    if loaded.tokenizer.init_kwargs.get("pad_token") is None:
+    if loaded.pads_with_another:
         return repaired(name, "the tokenizer has none", "one", f"{token!r} is used, and masked")
     return ok(name, repr(token))
 

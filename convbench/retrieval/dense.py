@@ -41,6 +41,7 @@ class DenseRetriever:
 
     def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
         """Opens the index under ``cache``, encoding the passages that are missing."""
+        self._encoder.load()
         self._index.open(store, self._encoder, cache, meter)
         for name, parameters in self._encoder.parameters.items():
             meter.model(name, parameters)

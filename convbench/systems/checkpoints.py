@@ -1,4 +1,4 @@
-"""A bare checkpoint as a system: decoders become the unified system, encoders a retriever."""
+"""A bare checkpoint as a system: one that writes responses does both jobs, one that does not is a retriever."""
 
 from __future__ import annotations
 
@@ -40,11 +40,7 @@ def checkpoint_values(system: str, *, profile: str | dict[str, Any] | None, offl
     else:
         model, _, asked = system.partition("@")
         revision, name = asked or None, model.rpartition("/")[2]
-    placed = {"model": model, "revision": revision, "profile": profile}
     checkpoint = open_checkpoint(model, offline=offline, revision=revision)
-    own = profile_of(checkpoint, profile)[0]
-    common = {"name": name_from(name), "description": f"the checkpoint {name}"}
-    if checkpoint.writes or own.lm_head == "embeddings":
-        return {"kind": "unified", **common, "model": placed}
-    history = {"view": "full", **own.session.model_dump()}
-    return {"kind": "two-stage", **common, "history": history, "retriever": {"type": "dense", "encoder": placed}, "generator": None}
+    profile_of(checkpoint, profile)  # says now what it would say later
+    placed = {"model": model, "revision": revision, "profile": profile}
+    return {"kind": "unified", "name": name_from(name), "description": f"the checkpoint {name}", "model": placed}

@@ -43,8 +43,7 @@ class ConverseStage:
     def describe(self) -> dict[str, Any]:
         """The model, the index and the conditions."""
         conditions = {"history": self._history, "k": self._k, **self._evidence.describe()}
-        model = {**self._model.describe(), **self._model.describe_responses()}
-        return {**conditions, "index": self._index.describe(), "model": model}
+        return {**conditions, "index": self._index.describe(), "model": self._model.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
         """Passes the check on to the evidence condition; the view ``rewrite`` needs a rewrite of every turn."""
@@ -55,9 +54,11 @@ class ConverseStage:
     def open(self, workplace: Workplace) -> None:
         """Loads the model and opens its index."""
         self._store, self._meter = workplace.store, workplace.meter
-        for label, parameters in self._model.parameters.items():
+        encoder = self._model.encoder
+        for label, parameters in encoder.parameters.items():
             self._meter.model(label, parameters)
-        self._index.open(self._store, self._model, workplace.cache, self._meter)
+        encoder.load()
+        self._index.open(self._store, encoder, workplace.cache, self._meter)
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``query``, ``passages``, ``text``, ``finish_reason``, ``evidence``, ``usage``, ``ledger``."""

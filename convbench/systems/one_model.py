@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from convbench.backends.base import Encoded
-from convbench.backends.checkpoint import Checkpoint, open_checkpoint
-from convbench.backends.encoder import describe_model, encode_passages, encode_queries
-from convbench.backends.known import profile_of
-from convbench.backends.loaded import Loaded, fitted, load
+from convbench.backends.encoder import HFEncoder
+from convbench.backends.inputs import branch_ids, session_text, unpooled
+from convbench.backends.loaded import Loaded
 from convbench.backends.placement import ModelConfig
-from convbench.backends.profile import Lengths, Profile
+from convbench.backends.profile import Lengths
 from convbench.backends.sessions import EncodedSession, can_share, encode_apart, encode_together
 from convbench.backends.trunk import Trunk
 from convbench.errors import UsageError
@@ -23,9 +21,6 @@ from convbench.meter import Meter
 from convbench.types import Passage, Turn
 from convbench.views.history import REWRITE, history_view
 from convbench.views.prompt import FittedEvidence, FittedSession, fit_evidence, fit_session
-from convbench.views.session import Utterance
-
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,8 @@ class Session:
 class OneModel:
     """A checkpoint as retriever and responder; its weights are loaded on first use.
 
+    One that cannot write is a retriever, and may have another checkpoint for its queries.
+
     Args:
         config: The checkpoint and how to run it.
         decoding: How responses are decoded.
@@ -59,28 +56,18 @@ class OneModel:
     """
 
     def __init__(self, config: ModelConfig, decoding: DecodingConfig, *, reuse: bool, offline: bool, seed: int) -> None:
-        self._config, self._decoding = config, decoding
-        self._reuse, self._offline, self._seed = reuse, offline, seed
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """The checkpoint's files."""
-        return open_checkpoint(self._config.model, offline=self._offline, revision=self._config.revision)
-
-    @cached_property
-    def profile(self) -> Profile:
-        """How it is used."""
-        return profile_of(self.checkpoint, self._config.profile)[0]
+        self.encoder = HFEncoder(config, offline=offline, to_respond=True)
+        self._batch_tokens, self._decoding, self._reuse, self._seed = config.batch_tokens, decoding, reuse, seed
 
     @property
     def responds(self) -> bool:
-        """Whether it writes responses; one that does not is a retriever."""
-        can = self.checkpoint.writes or self.profile.lm_head == "embeddings"
-        return can if self.profile.responds is None else self.profile.responds
+        """Whether it writes responses."""
+        return self.encoder.kind == "decoder"
 
-    @cached_property
+    @property
     def _loaded(self) -> Loaded:
-        return load(self._config, "decoder" if self.responds else "encoder", offline=self._offline)
+        """What reads sessions, and writes."""
+        return self.encoder.queries
 
     @cached_property
     def _shares(self) -> bool:
@@ -89,44 +76,22 @@ class OneModel:
     @cached_property
     def lengths(self) -> Lengths:
         """The profile's, lowered to the model's positions: prompts leave room for the response, sessions for a passage and the cue."""
-        lengths = fitted(self.profile.lengths, self.checkpoint.max_positions)
+        lengths, checkpoint = self._loaded.lengths, self._loaded.checkpoint
         if not self.responds:
             return lengths
-        positions = self.checkpoint.max_positions
+        positions = checkpoint.max_positions
         prompt = lengths.prompt if positions is None else min(lengths.prompt, positions - self._decoding.max_new_tokens)
         session = min(lengths.session, prompt - min(lengths.evidence, prompt // 2))
         if session < 8:
             raise UsageError(
-                f"{self.checkpoint.label}: {positions} positions leave {prompt} tokens for a prompt beside a response of "
+                f"{checkpoint.label}: {positions} positions leave {prompt} tokens for a prompt beside a response of "
                 f"{self._decoding.max_new_tokens}: lower it with --set decoding.max_new_tokens=N"
             )
         return lengths.model_copy(update={"prompt": prompt, "session": session})
 
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return int(self._loaded.model.config.get_text_config().hidden_size)
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        """Parameters of the checkpoint, by its label."""
-        return {self.checkpoint.label: self.checkpoint.parameters}
-
     def describe(self) -> dict[str, Any]:
-        """Everything that changes a passage's vector."""
-        return describe_model(self._config, self.checkpoint, self.profile, version=VERSION)
-
-    def describe_responses(self) -> dict[str, Any]:
-        """What changes sessions and responses besides; the same passages serve whatever is asked of them."""
-        return {"decoding": self._decoding.model_dump(), "seed": self._seed, "reuse": self._reuse, "responds": self.responds}
-
-    def encode_passages(self, texts: Sequence[str], meter: Meter) -> Encoded:
-        """Encodes passages."""
-        return encode_passages(self._loaded, texts, self._config.batch_tokens, meter)
-
-    def encode_queries(self, texts: Sequence[str], meter: Meter) -> Encoded:
-        """Encodes texts as they are sent to the model as sessions."""
-        return encode_queries(self._loaded, texts, self._config.batch_tokens, meter)
+        """Everything that changes a vector or a response."""
+        return {**self.encoder.describe(), "decoding": self._decoding.model_dump(), "seed": self._seed, "reuse": self._reuse}
 
     def session(self, turn: Turn, view: str) -> Session:
         """Writes a turn's session, oldest exchanges dropped until it fits.
@@ -136,9 +101,10 @@ class OneModel:
         """
         question = (turn.rewrite or "") if view == REWRITE else turn.query
         shown = history_view("query" if view == REWRITE else view, turn)
-        budget = self.lengths.session - len(self._loaded.form.opening) - len(self._branch)
-        done = fit_session(shown, question, self._written, self._loaded.form.ids, budget, turn.id)
-        tokens = (*self._loaded.form.opening, *done.tokens)
+        form = self._loaded.form
+        budget = self.lengths.session - len(form.opening) - len(self._branch)
+        done = fit_session(shown, question, partial(session_text, self._loaded), form.ids, budget, turn.id)
+        tokens = (*form.opening, *done.tokens)
         return Session(turn, done, tokens, len(tokens) + len(self._branch), shown.dropped)
 
     def encode_sessions(
@@ -152,17 +118,16 @@ class OneModel:
             meter: Where costs are counted.
         """
         tokens = [[session.tokens for session in sessions] for sessions in conversations]
-        loaded, size = self._loaded, self._config.batch_tokens
+        loaded, size = self._loaded, self._batch_tokens
         if self._shares:
             return encode_together(loaded, tokens, self._branch, meter, batch_tokens=size, known=known, keep=self.responds)
-        vectors = iter(
-            encode_apart(loaded, [ids for each in tokens for ids in each], self._branch, meter, batch_tokens=size, skip=self._skip)
-        )
+        flat = [ids for each in tokens for ids in each]
+        vectors = iter(encode_apart(loaded, flat, self._branch, meter, batch_tokens=size, skip=self._skip))
         return [[EncodedSession(next(vectors)) for _ in each] for each in tokens]
 
     def evidence(self, session: Session, passages: Sequence[Passage]) -> tuple[tuple[int, ...], FittedEvidence]:
         """The prompt of a turn: its session, the passages that fit, and the cue."""
-        form, template = self._loaded.form, self.profile.prompt
+        form, template = self._loaded.form, self._loaded.profile.prompt
         head = session.tokens if template.start is None else (*form.opening, *form.ids(template.start + self._said(session)))
         plain = [Passage(passage.id, form.plain(passage.text), form.plain(passage.title)) for passage in passages]
         room = self.lengths.prompt - len(head)
@@ -171,25 +136,17 @@ class OneModel:
 
     def respond(self, prompts: Sequence[Prompt], meter: Meter) -> list[Written]:
         """Writes a response to each prompt."""
-        size = self._config.batch_tokens
-        return write_responses(self._loaded, prompts, self._decoding, meter, seed=self._seed, batch_tokens=size)
+        return write_responses(self._loaded, prompts, self._decoding, meter, seed=self._seed, batch_tokens=self._batch_tokens)
 
     @cached_property
     def _branch(self) -> tuple[int, ...]:
         """What closes a session for retrieval."""
-        form, suffix = self._loaded.form, self.profile.query_suffix
-        return (*(form.ids(suffix) if suffix else ()), *form.closing)
+        return branch_ids(self._loaded)
 
     @cached_property
     def _skip(self) -> int:
         """Tokens at the start of a session that mean pooling leaves out."""
-        form = self._loaded.form
-        return 0 if self.profile.pool_prefix else len(form.opening) + len(form.ids(self.profile.query_prefix))
-
-    def _written(self, question: str, earlier: Sequence[Utterance]) -> str:
-        plain = self._loaded.form.plain
-        said = [Utterance(utterance.role, plain(utterance.text)) for utterance in earlier]
-        return self.profile.query_prefix + self.profile.session.write(plain(question), said)
+        return unpooled(self._loaded, self._loaded.profile.query_prefix)
 
     def _said(self, session: Session) -> str:
-        return session.fitted.text.removeprefix(self.profile.query_prefix)
+        return session.fitted.text.removeprefix(self._loaded.profile.query_prefix)

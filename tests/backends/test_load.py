@@ -19,6 +19,8 @@ from torch.testing import assert_close
 from convbench.backends.calls import calling_transformers
 from convbench.backends.checkpoint import open_checkpoint
 from convbench.backends.load import load_causal, load_encoder, load_head, load_tokenizer
+from convbench.backends.loaded import load
+from convbench.backends.placement import ModelConfig
 from convbench.backends.profile import Profile
 from convbench.errors import ResourceError
 
@@ -358,12 +360,12 @@ class TestTokenizer:
         ("architecture", "token"), [("llama", "<unk>"), ("gpt-neox", "<|endoftext|>"), ("qwen3", "<|endoftext|>"), ("bert", "[PAD]")]
     )
     def test_something_pads(self, tmp_path: Path, architecture: str, token: str, caplog: pytest.LogCaptureFixture) -> None:
-        checkpoint = opened(make_causal(tmp_path / "best", architecture))
+        folder = make_causal(tmp_path / "best", architecture)
+        assert load_tokenizer(opened(folder), padding_side="left").pad_token == token
         with caplog.at_level(logging.INFO, "convbench"):
-            tokenizer = load_tokenizer(checkpoint, padding_side="left")
-        assert tokenizer.pad_token == token
+            loaded = load(ModelConfig(model=str(folder)), "decoder", offline=True)
         supplied = architecture in {"llama", "gpt-neox"}
-        assert caplog.messages == ([f"{checkpoint.label} has no pad token: {token} is used"] if supplied else [])
+        assert caplog.messages == ([f"{loaded.checkpoint.label} has no pad token: {token} is used, and masked"] if supplied else [])
 
     @pytest.mark.parametrize(("side", "expected"), [("left", [0, 0, 1]), ("right", [1, 0, 0])])
     def test_the_side(self, llama: Path, side: str, expected: list[int]) -> None:

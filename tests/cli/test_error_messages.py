@@ -58,7 +58,7 @@ def official(name: str, folder: Path) -> Path:
         (("bm25-query", "-d", "topiocqa", "--history", "last-0"), "unknown history view 'last-0'."),
         (
             ("bm25-query", "-d", "topiocqa", "--evidence", "golden"),
-            "unknown evidence view 'golden'. Did you mean 'gold'? Known: none, retrieved, gold, gold+noise, retrieved-minus-gold, other-turn",
+            "unknown evidence view 'golden'. Did you mean 'gold'? Known: none, retrieved, gold, gold+noise, retrieved-minus-gold, ",
         ),
         (("oracle", "-d", "topiocqa", "--evidence", "gold"), "oracle: --evidence does not apply to a system of kind 'oracle'"),
         (("oracle", "-d", "topiocqa", "--metrics", "rogue"), "unknown metric 'rogue'. Did you mean 'rouge'? Known: "),

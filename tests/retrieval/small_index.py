@@ -56,6 +56,9 @@ class WordEncoder:
     def parameters(self) -> dict[str, int]:
         return {"words": 1000 * self.dim}
 
+    def load(self) -> None:
+        pass
+
     def describe(self) -> dict[str, Any]:
         return {"model": "words", "dim": self.dim, "longest": self._longest, "scale": self._scale}
 

@@ -154,7 +154,7 @@ class TestRecords:
             assert (record.response, record.evidence, record.abstained) == (None, (), False)
 
     def test_dense_retrieval(self, workplace: Workplace, minilm: Any) -> None:
-        lamp, boat = records(config(retriever={"type": "dense", "encoder": {"model": minilm.profile.model}}), workplace)
+        lamp, boat = records(config(retriever={"type": "dense", "encoder": {"model": minilm.config.model}}), workplace)
         assert [record.passages[0][0] for record in (lamp, boat)] == ["lamp", "boat"]
         assert len(lamp.passages) == 3
 
