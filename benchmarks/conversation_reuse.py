@@ -1,8 +1,8 @@
-"""What reading a conversation once saves: a 12-turn conversation, a decoder of about 30 million parameters with random weights, the CPU.
+"""What reading a conversation once saves: a 12-turn conversation, a decoder of about 30 million parameters with random weights.
 
-    python benchmarks/conversation_reuse.py [--turns 12] [--runs 5] [--out benchmarks/results/conversation_reuse.json]
+    python benchmarks/conversation_reuse.py [--turns 12] [--runs 5] [--device cuda] [--out benchmarks/results/conversation_reuse.json]
 
-Two comparisons, each within one process, interleaved, on one thread, after a warm-up:
+Two comparisons, each within one process, interleaved, after a warm-up; on the CPU on one thread:
 
 - online, turn by turn: every turn is encoded, then answered from its passages. Plain: two passes over the session a turn (one to encode,
   one to respond). Reuse: a turn goes on from the turn before, and the response from the retrieval pass.
@@ -41,7 +41,7 @@ BATCH_TOKENS = 16_384
 VOCABULARY = 8000
 
 
-def make_decoder(folder: Path) -> Loaded:
+def make_decoder(folder: Path, device: Any) -> Loaded:
     """A Mistral of about 30 million parameters with random weights, and a tokenizer that knows its vocabulary by number."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
@@ -65,7 +65,7 @@ def make_decoder(folder: Path) -> Loaded:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>").save_pretrained(folder)
     profile = {"pooling": "last", "attention": "causal", "closing": ["</s>"]}
-    return load(ModelConfig(model=str(folder), profile=profile, device="cpu", dtype="float32"), "decoder", offline=True)
+    return load(ModelConfig(model=str(folder), profile=profile, device=device, dtype="float32"), "decoder", offline=True)
 
 
 def make_conversation(turns: int, query: int, response: int, evidence: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
@@ -179,11 +179,12 @@ def main() -> None:
         ("runs", 5, "measured runs"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} ({value})")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="where to compute (cpu, one thread)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "conversation_reuse.json")
     settings = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
-        loaded = make_decoder(Path(folder))
+        loaded = make_decoder(Path(folder), settings.device)
         sessions, tails = make_conversation(settings.turns, settings.query, settings.response, settings.evidence)
         conversation = Conversation(loaded, sessions, tails, settings.new_tokens)
         result = {
