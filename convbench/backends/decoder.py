@@ -1,8 +1,8 @@
 """A decoder that goes on from what it has read: one forward pass over new tokens, cached prefixes and branches.
 
-A row of a batch is ``[cached prefix][new tokens]``, both padded on the left. Some of the new tokens may be branches: side paths from a point
-of the trunk that no later token sees, such as the closing tokens that read a turn's embedding. Masks and positions are computed from where a
-token stands in its own conversation, so a batch gives what each row would give alone.
+A row of a batch is ``[cached prefix][new tokens]``, both padded on the left. Some of the new tokens may be branches: side paths from a
+point of the trunk that no later token sees, such as the closing tokens that read a turn's embedding. Masks and positions are computed from
+where a token stands in its own conversation, so a batch gives what each row would give alone.
 """
 
 from __future__ import annotations

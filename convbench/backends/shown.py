@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convbench.backends.inputs import branch_ids, passage_ids, passage_text, session_text, tokens_of
+from convbench.backends.inputs import passage_ids, passage_text, tokens_of
 from convbench.backends.loaded import Loaded, can_respond
+from convbench.backends.turn_inputs import TurnInputs
 from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.types import Passage, Turn
-from convbench.views.history import history_view
 from convbench.views.passages import passage_text as written_passage
-from convbench.views.prompt import fit_evidence, fit_session
 
 _DATASET, _TURN = "topiocqa", 3
 
@@ -46,22 +45,15 @@ def example() -> tuple[Turn, Passage]:
 
 def shown(loaded: Loaded, turn: Turn, passage: Passage) -> dict[str, Shown]:
     """The session and the passage as they are encoded and, where the checkpoint responds, what follows the session in the prompt."""
-    form, lengths = loaded.form, loaded.lengths
-    branch = branch_ids(loaded)
-    budget = lengths.session - len(form.opening) - len(branch)
-    session = fit_session(
-        history_view("full", turn), turn.query, lambda question, earlier: session_text(loaded, question, earlier), form.ids, budget, turn.id
-    )
+    inputs = TurnInputs(loaded)
+    session = inputs.session(turn, "full")
     written = passage_text(loaded, written_passage(passage))
     result = {
-        "session": _shown(loaded, session.text, (*form.opening, *session.tokens, *branch)),
+        "session": _shown(loaded, session.fitted.text, session.ids),
         "passage": _shown(loaded, written, passage_ids(loaded, written)),
     }
     if can_respond(loaded.checkpoint, loaded.profile):
-        prompt = loaded.profile.prompt
-        plain = Passage(passage.id, form.plain(passage.text), form.plain(passage.title))
-        room = lengths.prompt - len(form.opening) - len(session.tokens)
-        tail = fit_evidence(prompt.evidence, prompt.cue, [plain], form.ids, room, lengths.evidence, turn.id).tokens
+        tail = inputs.prompt(session, [passage])[1].tokens
         result["prompt"] = _shown(loaded, loaded.tokenizer.decode(tail), tail)
     return result
 

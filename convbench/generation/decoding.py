@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from convbench.backends.turn_inputs import NEW_TOKENS
 from convbench.config import Config
 
 
@@ -24,7 +25,7 @@ class DecodingConfig(Config):
         batch_rows: Most responses written together.
     """
 
-    max_new_tokens: int = Field(default=128, ge=1)
+    max_new_tokens: int = Field(default=NEW_TOKENS, ge=1)
     temperature: float = Field(default=0.0, ge=0)
     top_k: int = Field(default=0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)

@@ -8,11 +8,12 @@ from typing import Any
 
 from convbench.backends.sessions import EncodedSession, stacked
 from convbench.backends.trunk import EMPTY, Trunk
+from convbench.backends.turn_inputs import Session
 from convbench.generation.writer import Prompt, Written
 from convbench.retrieval.passage_index import PassageIndex
 from convbench.rewriting.base import HumanRewriter
 from convbench.systems.base import Row, Unit, Upstream, Workplace
-from convbench.systems.one_model import OneModel, Session
+from convbench.systems.one_model import OneModel
 from convbench.types import Ranking, Turn
 from convbench.views.evidence import EvidenceCondition
 from convbench.views.history import REWRITE
@@ -62,7 +63,7 @@ class ConverseStage:
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``query``, ``passages``, ``text``, ``finish_reason``, ``evidence``, ``usage``, ``ledger``."""
-        sessions = [self._model.session(turn, self._history) for turn in turns]
+        sessions = [self._model.inputs.session(turn, self._history) for turn in turns]
         with self._meter.phase("encode", turns=len(turns)):
             encoded = self._encode(sessions)
         with self._meter.phase("search", turns=len(turns)):
@@ -85,7 +86,7 @@ class ConverseStage:
         prompts, tails = [], []
         for session, read, ranking in zip(sessions, encoded, rankings, strict=True):
             view = self._evidence.view(session.turn, [passage_id for passage_id, _ in ranking.passages])
-            tokens, tail = self._model.evidence(session, self._evidence.passages(session.turn, view, self._store))
+            tokens, tail = self._model.inputs.prompt(session, self._evidence.passages(session.turn, view, self._store))
             prompts.append(Prompt(session.turn.id, tokens, read.trunk))
             tails.append(tail)
         written = self._model.respond(prompts, self._meter)
@@ -100,7 +101,7 @@ def _row(
     tail: FittedEvidence | None = None,
     answer: Written | None = None,
 ) -> Row:
-    usage = {"query_tokens": session.sent}
+    usage = {"query_tokens": len(session.ids)}
     ledger: dict[str, Any] = {"history_kept": list(session.fitted.kept), "history_dropped": list(session.hidden)}
     if prompt is not None and answer is not None:
         usage |= {"tokens_in": len(prompt.tokens), "tokens_reused": prompt.reused, "tokens_out": answer.tokens}

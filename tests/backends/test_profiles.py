@@ -339,7 +339,7 @@ def sessions(model: OneModel, turns: Sequence[Turn]) -> Any:
     """The vectors of a conversation's sessions, as the unified system encodes them."""
     from convbench.backends.trunk import EMPTY
 
-    encoded = model.encode_sessions([[model.session(turn, "full") for turn in turns]], [EMPTY], Meter())
+    encoded = model.encode_sessions([[model.inputs.session(turn, "full") for turn in turns]], [EMPTY], Meter())
     return torch.from_numpy(np.stack([session.vector for session in encoded[0]]))
 
 
@@ -390,7 +390,7 @@ class TestGritLM:
 
         model = one_model(gritlm)
         assert model.responds
-        prompt, _ = model.evidence(model.session(TURNS[1], "full"), [])
+        prompt, _ = model.inputs.prompt(model.inputs.session(TURNS[1], "full"), [])
         asked = "<|user|>\nwho keeps it\nA volunteer does.\nsince when\n<|assistant|>\n"
         assert plain(gritlm)[0].decode(prompt[1:]) == asked
         (written,) = model.respond([Prompt("c_2", prompt)], Meter())
@@ -449,8 +449,8 @@ class TestChatRetriever:
         from convbench.types import Passage
 
         model = one_model(chatretriever)
-        session = model.session(TURNS[1], "full")
-        prompt, _ = model.evidence(session, [Passage("p", PASSAGES[0], "Lamps")])
+        session = model.inputs.session(TURNS[1], "full")
+        prompt, _ = model.inputs.prompt(session, [Passage("p", PASSAGES[0], "Lamps")])
         assert prompt[: len(session.tokens)] == session.tokens
         tail = plain(chatretriever)[0].decode(prompt[len(session.tokens) :])
         assert tail == f"\n<|im_start|>system\npassage 1: Lamps\n{PASSAGES[0]}<|im_end|>\n<|im_start|>assistant\n"

@@ -59,8 +59,8 @@ def test_as_json_it_says_the_same_and_what_a_run_sends(decoder: Path) -> None:
     model = OneModel(ModelConfig(model=str(decoder), device="cpu"), DecodingConfig(), reuse=True, offline=True, seed=0)
     turn, passage = example()
     assert turn.number == 3
-    session = model.session(turn, "full")
-    prompt, _ = model.evidence(session, [passage])
+    session = model.inputs.session(turn, "full")
+    prompt, _ = model.inputs.prompt(session, [passage])
     assert said["sent"]["session"]["ids"] == [*session.tokens, 0, 0, 0]
     assert said["sent"]["session"]["text"] == session.fitted.text
     assert said["sent"]["prompt"]["ids"] == list(prompt[len(session.tokens) :])

@@ -1,0 +1,109 @@
+"""A turn's inputs: its session as it is encoded, its prompt as it is responded to, both within their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from convbench.backends.inputs import branch_ids, session_text
+from convbench.backends.loaded import Loaded, can_respond
+from convbench.backends.profile import Lengths
+from convbench.errors import UsageError
+from convbench.types import Passage, Turn
+from convbench.views.history import REWRITE, history_view
+from convbench.views.prompt import FittedEvidence, FittedSession, fit_evidence, fit_session
+
+NEW_TOKENS = 128
+"""Longest response that a prompt leaves room for, unless a run says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A turn's session as it is sent to the model.
+
+    Attributes:
+        turn: The turn.
+        fitted: What was kept of it, as text and tokens, prefix included.
+        tokens: Opening and text; the branch leaves at its end.
+        branch: What closes it for retrieval.
+        hidden: Earlier turns that the history view does not show.
+    """
+
+    turn: Turn
+    fitted: FittedSession
+    tokens: tuple[int, ...]
+    branch: tuple[int, ...]
+    hidden: tuple[str, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The input that its embedding is read from."""
+        return (*self.tokens, *self.branch)
+
+
+class TurnInputs:
+    """Writes the inputs of turns for one checkpoint.
+
+    Args:
+        loaded: The checkpoint.
+        new_tokens: Longest response.
+    """
+
+    def __init__(self, loaded: Loaded, new_tokens: int = NEW_TOKENS) -> None:
+        self._loaded, self._new_tokens = loaded, new_tokens
+
+    @cached_property
+    def lengths(self) -> Lengths:
+        """The profile's, lowered to the model's positions: prompts leave room for the response, sessions for a passage and the cue."""
+        lengths, checkpoint = self._loaded.lengths, self._loaded.checkpoint
+        if not can_respond(checkpoint, self._loaded.profile):
+            return lengths
+        positions = checkpoint.max_positions
+        prompt = lengths.prompt if positions is None else min(lengths.prompt, positions - self._new_tokens)
+        session = min(lengths.session, prompt - min(lengths.evidence, prompt // 2))
+        if session < 8:
+            raise UsageError(
+                f"{checkpoint.label}: {positions} positions leave {prompt} tokens for a prompt beside a response of "
+                f"{self._new_tokens}: lower it with --set decoding.max_new_tokens=N"
+            )
+        return lengths.model_copy(update={"prompt": prompt, "session": session})
+
+    @cached_property
+    def branch(self) -> tuple[int, ...]:
+        """What closes a session for retrieval."""
+        return branch_ids(self._loaded)
+
+    def session(self, turn: Turn, view: str) -> Session:
+        """Writes a turn's session, oldest exchanges dropped until it fits.
+
+        Args:
+            turn: The turn.
+            view: The history view; ``rewrite`` is the human rewrite alone.
+
+        Raises:
+            UsageError: The question alone is too long.
+        """
+        question = (turn.rewrite or "") if view == REWRITE else turn.query
+        shown = history_view("query" if view == REWRITE else view, turn)
+        form = self._loaded.form
+        budget = self.lengths.session - len(form.opening) - len(self.branch)
+        fitted = fit_session(shown, question, partial(session_text, self._loaded), form.ids, budget, turn.id)
+        return Session(turn, fitted, (*form.opening, *fitted.tokens), self.branch, shown.dropped)
+
+    def prompt(self, session: Session, passages: Sequence[Passage]) -> tuple[tuple[int, ...], FittedEvidence]:
+        """The prompt of a turn, and what of it follows the session: the passages that fit, and the cue.
+
+        Args:
+            session: The session.
+            passages: The passages, best first.
+        """
+        form, template = self._loaded.form, self._loaded.profile.prompt
+        head = session.tokens
+        if template.start is not None:
+            said = session.fitted.text.removeprefix(self._loaded.profile.query_prefix)
+            head = (*form.opening, *form.ids(template.start + said))
+        plain = [Passage(passage.id, form.plain(passage.text), form.plain(passage.title)) for passage in passages]
+        room = self.lengths.prompt - len(head)
+        tail = fit_evidence(template.evidence, template.cue, plain, form.ids, room, self.lengths.evidence, session.turn.id)
+        return (*head, *tail.tokens), tail
