@@ -8,7 +8,7 @@ from typing import Any
 
 from convbench.backends.inputs import passage_ids, passage_text, tokens_of
 from convbench.backends.loaded import Loaded, can_respond
-from convbench.backends.turn_inputs import TurnInputs
+from convbench.backends.turn_inputs import NEW_TOKENS, TurnInputs
 from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.types import Passage, Turn
 from convbench.views.passages import passage_text as written_passage
@@ -45,14 +45,15 @@ def example() -> tuple[Turn, Passage]:
 
 def shown(loaded: Loaded, turn: Turn, passage: Passage) -> dict[str, Shown]:
     """The session and the passage as they are encoded and, where the checkpoint responds, what follows the session in the prompt."""
-    inputs = TurnInputs(loaded)
+    responds = can_respond(loaded.checkpoint, loaded.profile)
+    inputs = TurnInputs(loaded, NEW_TOKENS if responds else None)
     session = inputs.session(turn, "full")
     written = passage_text(loaded, written_passage(passage))
     result = {
         "session": _shown(loaded, session.fitted.text, session.ids),
         "passage": _shown(loaded, written, passage_ids(loaded, written)),
     }
-    if can_respond(loaded.checkpoint, loaded.profile):
+    if responds:
         tail = inputs.prompt(session, [passage])[1].tokens
         result["prompt"] = _shown(loaded, loaded.tokenizer.decode(tail), tail)
     return result

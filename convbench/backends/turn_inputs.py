@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from convbench.backends.inputs import branch_ids, session_text
-from convbench.backends.loaded import Loaded, can_respond
+from convbench.backends.loaded import Loaded
 from convbench.backends.profile import Lengths
 from convbench.errors import UsageError
 from convbench.types import Passage, Turn
@@ -47,17 +47,17 @@ class TurnInputs:
 
     Args:
         loaded: The checkpoint.
-        new_tokens: Longest response.
+        new_tokens: Longest response; None: there is none.
     """
 
-    def __init__(self, loaded: Loaded, new_tokens: int = NEW_TOKENS) -> None:
+    def __init__(self, loaded: Loaded, new_tokens: int | None) -> None:
         self._loaded, self._new_tokens = loaded, new_tokens
 
     @cached_property
     def lengths(self) -> Lengths:
         """The profile's, lowered to the model's positions: prompts leave room for the response, sessions for a passage and the cue."""
         lengths, checkpoint = self._loaded.lengths, self._loaded.checkpoint
-        if not can_respond(checkpoint, self._loaded.profile):
+        if self._new_tokens is None:
             return lengths
         positions = checkpoint.max_positions
         prompt = lengths.prompt if positions is None else min(lengths.prompt, positions - self._new_tokens)

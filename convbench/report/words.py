@@ -12,12 +12,17 @@ _HISTORY = {
     "query": "current query only",
     "queries": "current and earlier queries",
     "full": "current query, earlier queries and responses",
+    "full-own": "current query, earlier queries and the system's own responses",
+    "rewrite": "human rewrite of the query",
     "none": "no history",
 }
 _REWRITER = {"none": "no rewriter", "human": "human rewrite of the query"}
 _EVIDENCE = {
     "retrieved": "answers from retrieved passages",
     "gold": "answers from gold passages",
+    "gold+noise": "answers from gold passages among retrieved ones",
+    "retrieved-minus-gold": "answers from retrieved passages without the gold ones",
+    "other-turn": "answers from gold passages of another conversation",
     "none": "answers without passages",
     "random": "answers from a random passage",
 }
@@ -36,7 +41,7 @@ TIERS = {
 
 def conditions_in_words(conditions: Mapping[str, Any]) -> list[str]:
     """One phrase a condition: history, rewriter, evidence, depth, then any other by its key; those that are null are left out."""
-    known = {"history": _history, "rewriter": _rewriter, "evidence": _evidence, "k": _depth}
+    known = {"history": _history, "rewriter": _rewriter, "evidence": _evidence, "passages": _passages, "k": _depth, "decoding": _decoding}
     given = {key: value for key, value in conditions.items() if value is not None}
     phrases = [phrase(given[key]) for key, phrase in known.items() if key in given]
     return [*phrases, *(f"{key}: {in_words(value)}" for key, value in given.items() if key not in known)]
@@ -62,6 +67,18 @@ def _evidence(evidence: Any) -> str:
 
 def _depth(k: Any) -> str:
     return f"depth {in_words(k)}"
+
+
+def _passages(count: Any) -> str:
+    return f"at most {counted(count, 'passage')}" if isinstance(count, int) else f"passages: {in_words(count)}"
+
+
+def _decoding(decoding: Any) -> str:
+    if not isinstance(decoding, dict) or "temperature" not in decoding:
+        return f"decoding: {in_words(decoding)}"
+    limits = [f"top {key[-1]} {decoding[key]}" for key, off in (("top_k", 0), ("top_p", 1)) if decoding.get(key, off) != off]
+    how = "greedy" if decoding["temperature"] == 0 else ", ".join([f"sampled at temperature {decoding['temperature']}", *limits])
+    return f"{how}, up to {counted(decoding['max_new_tokens'], 'token')}" if "max_new_tokens" in decoding else how
 
 
 def dataset_facts(dataset: DatasetResult) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from convbench.backends.checkpoint import open_checkpoint
 from convbench.backends.known import profile_of
+from convbench.backends.loaded import can_respond
 from convbench.systems.base import name_from
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?")
@@ -41,6 +42,10 @@ def checkpoint_values(system: str, *, profile: str | dict[str, Any] | None, offl
         model, _, asked = system.partition("@")
         revision, name = asked or None, model.rpartition("/")[2]
     checkpoint = open_checkpoint(model, offline=offline, revision=revision)
-    profile_of(checkpoint, profile)  # says now what it would say later
-    placed = {"model": model, "revision": revision, "profile": profile}
-    return {"kind": "unified", "name": name_from(name), "description": f"the checkpoint {name}", "model": placed}
+    values = {
+        "kind": "unified",
+        "name": name_from(name),
+        "description": f"the checkpoint {name}",
+        "model": {"model": model, "revision": revision, "profile": profile},
+    }
+    return values if can_respond(checkpoint, profile_of(checkpoint, profile)[0]) else {**values, "decoding": None}

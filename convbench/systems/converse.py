@@ -47,7 +47,8 @@ class ConverseStage:
         return {**conditions, "index": self._index.describe(), "model": self._model.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
-        """Passes the check on to the evidence condition; the view ``rewrite`` needs a rewrite of every turn."""
+        """Passes the check on to model and evidence condition; the view ``rewrite`` needs a rewrite of every turn."""
+        self._model.check()
         self._evidence.check(turns)
         if self._history == REWRITE:
             HumanRewriter().check(turns)

@@ -13,6 +13,7 @@ from convbench.backends.placement import ModelConfig
 from convbench.backends.sessions import EncodedSession, can_share, encode_apart, encode_together
 from convbench.backends.trunk import Trunk
 from convbench.backends.turn_inputs import Session, TurnInputs
+from convbench.errors import UsageError
 from convbench.generation.decoding import DecodingConfig
 from convbench.generation.writer import Prompt, Written, write_responses
 from convbench.meter import Meter
@@ -21,24 +22,29 @@ from convbench.meter import Meter
 class OneModel:
     """A checkpoint as retriever and responder; its weights are loaded on first use.
 
-    One that cannot write is a retriever, and may have another checkpoint for its queries.
+    One that is not to respond is a retriever, and may have another checkpoint for its queries.
 
     Args:
         config: The checkpoint and how to run it.
-        decoding: How responses are decoded.
+        decoding: How responses are decoded; None: it does not respond.
         reuse: Whether what was read of a conversation is gone on from.
         offline: Refuse the network.
         seed: Of sampling.
     """
 
-    def __init__(self, config: ModelConfig, decoding: DecodingConfig, *, reuse: bool, offline: bool, seed: int) -> None:
-        self.encoder = HFEncoder(config, offline=offline, to_respond=True)
+    def __init__(self, config: ModelConfig, decoding: DecodingConfig | None, *, reuse: bool, offline: bool, seed: int) -> None:
+        self.encoder = HFEncoder(config, offline=offline, to_respond=decoding is not None)
         self._batch_tokens, self._decoding, self._reuse, self._seed = config.batch_tokens, decoding, reuse, seed
 
     @property
     def responds(self) -> bool:
         """Whether it writes responses."""
-        return self.encoder.kind == "decoder"
+        return self._decoding is not None
+
+    def check(self) -> None:
+        """Raises ``UsageError`` where it is to respond and cannot."""
+        if self.responds and self.encoder.kind == "encoder":
+            raise UsageError(f"{self.encoder.checkpoint.label}: it encodes and does not write: set decoding to null for a retriever")
 
     @property
     def _loaded(self) -> Loaded:
@@ -52,11 +58,12 @@ class OneModel:
     @cached_property
     def inputs(self) -> TurnInputs:
         """What writes the inputs of turns."""
-        return TurnInputs(self._loaded, self._decoding.max_new_tokens)
+        return TurnInputs(self._loaded, self._decoding.max_new_tokens if self._decoding else None)
 
     def describe(self) -> dict[str, Any]:
         """Everything that changes a vector or a response."""
-        return {**self.encoder.describe(), "decoding": self._decoding.model_dump(), "seed": self._seed, "reuse": self._reuse}
+        decoding = self._decoding.model_dump() if self._decoding else None
+        return {**self.encoder.describe(), "decoding": decoding, "seed": self._seed, "reuse": self._reuse}
 
     def encode_sessions(
         self, conversations: Sequence[Sequence[Session]], known: Sequence[Trunk], meter: Meter
@@ -78,5 +85,11 @@ class OneModel:
         return [[EncodedSession(next(vectors)) for _ in each] for each in tokens]
 
     def respond(self, prompts: Sequence[Prompt], meter: Meter) -> list[Written]:
-        """Writes a response to each prompt."""
+        """Writes a response to each prompt.
+
+        Raises:
+            ValueError: It is not to respond.
+        """
+        if self._decoding is None:
+            raise ValueError("a retriever does not respond")
         return write_responses(self._loaded, prompts, self._decoding, meter, seed=self._seed, batch_tokens=self._batch_tokens)

@@ -32,7 +32,7 @@ class UnifiedConfig(SystemConfig):
         passages: How many of them.
         k: Depth of the ranking.
         index: How passages are stored and searched.
-        decoding: How responses are decoded.
+        decoding: How responses are decoded; None: it retrieves and does not respond.
         reuse: Whether what was read of a conversation is gone on from, where its tokens allow it; False reads everything again.
         conversations: Worked on together.
     """
@@ -44,7 +44,7 @@ class UnifiedConfig(SystemConfig):
     passages: int = Field(default=3, ge=1)
     k: int = Field(default=100, ge=1)
     index: IndexConfig = IndexConfig()
-    decoding: DecodingConfig = DecodingConfig()
+    decoding: DecodingConfig | None = DecodingConfig()
     reuse: bool = True
     conversations: int = Field(default=8, ge=1)
 
@@ -65,6 +65,8 @@ class UnifiedConfig(SystemConfig):
             check_history_view(self.history)
         if not self.model.model:
             raise UsageError(f"{self.name}: it has no weights of its own: give yours with --set model.model=CHECKPOINT (folder or hub id)")
+        if self.history == OWN and self.decoding is None:
+            raise UsageError(f"{self.name}: history view {OWN!r} shows the system its own responses, and it writes none: take 'full'")
         return Unified(self, OneModel(self.model, self.decoding, reuse=self.reuse, offline=settings.offline, seed=settings.seed))
 
 
@@ -83,23 +85,20 @@ class Unified:
         evidence = EvidenceCondition(config.evidence, config.passages)
         index = PassageIndex(config.index)
         stage = ConverseStage(self._model, index, evidence, history=config.history, k=config.k, batch_size=config.conversations)
-        if config.history != OWN:
-            return [stage]
-        if not self._model.responds:
-            raise UsageError(
-                f"{self.name}: history view {OWN!r} shows the system its own responses, and this checkpoint writes none: take 'full'"
-            )
-        return [InTurnOrder([stage])]
+        return [InTurnOrder([stage])] if config.history == OWN else [stage]
 
     def stages(self) -> Sequence[Stage]:
         """One stage: what is read of a conversation serves its retrieval, its response and its next turn."""
         return self._stages
 
     def conditions(self) -> dict[str, Any]:
-        """History, evidence, depth, decoding."""
+        """History, depth and, where it responds, evidence and decoding."""
         config = self._config
-        conditions = {"history": {"view": config.history}, "evidence": config.evidence, "passages": config.passages, "k": config.k}
-        return {**conditions, "decoding": config.decoding.model_dump(exclude={"batch_rows"}), "reuse": config.reuse}
+        conditions: dict[str, Any] = {"history": {"view": config.history}, "k": config.k}
+        if config.decoding is None:
+            return conditions
+        decoding = config.decoding.model_dump(exclude={"batch_rows"})
+        return {**conditions, "evidence": config.evidence, "passages": config.passages, "decoding": decoding}
 
     def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
         """The stage's row as a line of the run file."""

@@ -347,6 +347,11 @@ def test_shared_conditions_are_said_once_and_rows_show_what_differs() -> None:
         ({"history": "unknown", "rewriter": "unknown", "k": None}, ["history: unknown", "rewriter: unknown"]),
         ({"history": {"view": "own", "order": "oldest-first"}}, ["history: own, oldest first"]),
         ({"history": {"depth": 2}, "rewriter": {"type": "t5"}}, ["history: depth: 2", "rewriter: type: t5"]),
+        (
+            {"passages": 1, "decoding": {"max_new_tokens": 64, "temperature": 0.0, "top_k": 0, "top_p": 1.0}},
+            ["at most 1 passage", "greedy, up to 64 tokens"],
+        ),
+        ({"decoding": {"max_new_tokens": 1, "temperature": 0.7, "top_k": 5}}, ["sampled at temperature 0.7, top k 5, up to 1 token"]),
         ({"evidence": "none", "temperature": 0.5, "live": True}, ["answers without passages", "temperature: 0.5", "live: yes"]),
     ],
 )

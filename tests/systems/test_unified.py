@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backends.checkpoints import make_causal, make_encoder
 from backends.small import CLOSING, DECODERS, folder_of
-from command_line import succeed
+from command_line import convbench, succeed
 
 from convbench.config import build_config
 from convbench.datasets.loading import DatasetRequest, open_dataset
@@ -70,7 +71,7 @@ def test_minilm_does_both_jobs_and_retrieves_as_the_two_stage_system_does(tmp_pa
             assert unified[turn_id].usage["tokens_out"] > 0
 
 
-@pytest.mark.parametrize("history", ["full", "queries", "last-2", "query", "full-own"])
+@pytest.mark.parametrize("history", ["full", "queries", "last-2", "query", "full-own", "rewrite"])
 def test_reading_a_conversation_once_changes_nothing(history: str, tmp_path: Path) -> None:
     folder = folder_of("llama")
     for name, reuse in (("once", "true"), ("again", "false")):
@@ -144,7 +145,7 @@ def test_a_session_that_is_too_long_loses_its_oldest_exchanges_and_the_report_sa
 
 def test_a_checkpoint_that_only_encodes_is_a_retriever(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "encoder", "bert")
-    succeed("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "minilm", *SHORT, "--limit", "1")
+    succeed("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "minilm", *SHORT[2:], "--limit", "1")
     records = read_run(tmp_path / "run" / "turns.jsonl").records
     assert all(record.response is None and record.passages for record in records.values())
 
@@ -169,3 +170,29 @@ def test_a_folder_that_says_how_it_is_used_needs_no_profile(tmp_path: Path) -> N
     (folder / "convbench.json").write_text(json.dumps(own), encoding="utf-8")
     succeed("run", folder, "-d", "qrecc", "--out", tmp_path / "run", *SHORT, "--limit", "1")
     assert all(record.query.startswith("Q ") for record in read_run(tmp_path / "run" / "turns.jsonl").records.values())
+
+
+def test_a_decoder_can_be_asked_to_retrieve_only(tmp_path: Path) -> None:
+    folder = folder_of("llama")
+    (result,) = run(folder, tmp_path / "both", "--limit", "2")
+    (only,) = run(folder, tmp_path / "only", "--limit", "2", "--set", "decoding=null")
+    assert only["cost"]["tokens_out"] == 0 < result["cost"]["tokens_out"]
+    assert "evidence" not in only["conditions"]
+    both, alone = (read_run(tmp_path / name / "turns.jsonl").records for name in ("both", "only"))
+    for turn_id, record in alone.items():
+        assert record.response is None
+        scores, others = dict(record.passages), dict(both[turn_id].passages)
+        assert both[turn_id].ledger["truncated"] or max(abs(scores[id_] - others[id_]) for id_ in scores) < 1e-5
+
+
+def test_what_cannot_write_is_not_asked_to(tmp_path: Path) -> None:
+    folder = make_encoder(tmp_path / "mine", "bert")
+    finished = convbench("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "minilm", *SHORT)
+    assert "it encodes and does not write: set decoding to null for a retriever" in finished.error
+
+
+def test_a_finished_run_is_scored_without_its_checkpoint(tmp_path: Path) -> None:
+    folder = make_causal(tmp_path / "mine", "llama")
+    succeed("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", *SHORT, "--limit", "2")
+    shutil.rmtree(folder)
+    succeed("score", tmp_path / "run", "--metrics", "rouge")
