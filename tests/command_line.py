@@ -8,10 +8,12 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -108,7 +110,11 @@ def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     """Starts a command in a process of its own, from a fresh interpreter."""
     command = [sys.executable, "-c", "from convbench.cli.main import main; main()", *map(str, arguments)]
     environment = {**os.environ, **_ENVIRONMENT}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+    # A test run in the background of a shell ignores Ctrl-C, and what it starts would too.
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded, **settings
+    )
 
 
 def completed(process: subprocess.Popen[str]) -> Finished:

@@ -57,7 +57,7 @@ def found_by(index: PassageIndex, k: int = 10) -> tuple[list[Ranking], dict[str,
     meter = Meter()
     with meter.phase("search"):
         rankings = index.search(TURNS, queries(), k, meter)
-    return rankings, meter.take()["phases"]["search"]
+    return rankings, meter.take()["phases"].get("recall", {})
 
 
 def ids(ranking: Ranking) -> list[str]:
@@ -185,7 +185,7 @@ def test_the_first_query_of_every_call_is_checked(store: ArrowPassageStore, tmp_
     meter = Meter()
     with meter.phase("search"):
         index.search([unchecked], queries()[:1], 7, meter)
-    assert meter.take()["phases"]["search"]["recall_of"] == 7
+    assert meter.take()["phases"]["recall"]["recall_of"] == 7
 
 
 def test_fewer_found_than_asked_for(store: ArrowPassageStore, tmp_path: Path) -> None:
