@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convbench.backends.loaded import Loaded
-from convbench.backends.masks import additive
+from convbench.backends.masks import by_kind
 from convbench.backends.trunk import EMPTY, Trunk, gathered, taken
 from convbench.meter import Meter
 
@@ -98,7 +98,7 @@ def forward(loaded: Loaded, readings: Sequence[Reading], meter: Meter, *, body: 
         given["logits_to_keep"] = 1
     output = (loaded.body if body else loaded.model)(
         input_ids=ids.to(loaded.device),
-        position_ids=positions.to(loaded.device),
+        position_ids=positions.to(loaded.device) + loaded.first_position,
         attention_mask=_masks(loaded, readings, positions),
         use_cache=cached,
         **given,
@@ -116,11 +116,7 @@ def _masks(loaded: Loaded, readings: Sequence[Reading], positions: Any) -> Any:
     known = torch.tensor([len(row.known) for row in readings])
     before = torch.arange(prefix).unsqueeze(0) - (prefix - known).unsqueeze(1)
     distances = positions.unsqueeze(2) - torch.cat([before, positions], dim=1).unsqueeze(1)
-    masks = {}
-    for kind, window in loaded.windows.items():
-        seen = visible if window is None else visible & (distances < window)
-        masks[kind] = additive(seen.to(loaded.device), loaded.torch_dtype)
-    return masks if len(masks) > 1 else next(iter(masks.values()))
+    return by_kind(visible.to(loaded.device), distances.to(loaded.device), loaded.windows, loaded.torch_dtype)
 
 
 def _visible(readings: Sequence[Reading]) -> Any:

@@ -67,9 +67,9 @@ def hidden_states(loaded: Loaded, ids: Any, mask: Any) -> Any:
     """The last layer's hidden states, under the attention that the profile asks for."""
     given: dict[str, Any] = {"attention_mask": mask}
     if loaded.takes_positions:
-        given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0) + loaded.first_position
     if loaded.profile.attention == "bidirectional" and loaded.is_causal:
-        given["attention_mask"] = bidirectional(mask, loaded.torch_dtype)
+        given["attention_mask"] = bidirectional(mask, loaded.windows, loaded.torch_dtype)
     if "use_cache" in loaded.body_arguments:
         given["use_cache"] = False
     return loaded.body(input_ids=ids, **given).last_hidden_state

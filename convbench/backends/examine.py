@@ -57,8 +57,9 @@ def examine(config: ModelConfig, *, offline: bool) -> Examined:
     """
     checkpoint = open_checkpoint(config.model, offline=offline, revision=config.revision)
     profile, origin = profile_of(checkpoint, config.profile)
-    loaded = assemble(config, "decoder" if can_respond(checkpoint, profile) else "encoder", offline=offline)
-    findings = [_files(checkpoint), *_other_encoder(loaded, offline=offline), *probe_all(loaded)]
+    kind: Kind = "decoder" if can_respond(checkpoint, profile) else "encoder"
+    loaded = assemble(config, kind, offline=offline)
+    findings = [_files(loaded), *_other_encoder(loaded, offline=offline), *probe_all(loaded)]
     try:
         sent = shown(loaded, *example())
     except UsageError as error:

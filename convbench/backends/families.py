@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 COUNT_POSITIONS_FROM_PADDING = frozenset(
     ["camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"]
@@ -25,7 +26,17 @@ def can_write(model_type: str) -> bool:
 
 
 def is_bert_like(model_type: str) -> bool:
-    """Whether it is a masked language model that ``is_decoder`` makes causal."""
+    """Whether it is a masked language model that ``is_decoder`` makes causal; BART and its kin stand in that table with both halves."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-    return can_write(model_type) and model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    masked = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(model_type, "ForConditionalGeneration")
+    return can_write(model_type) and not masked.endswith("ForConditionalGeneration")
+
+
+def body_prefix(model_type: str) -> str:
+    """What the names of the body's tensors begin with where a head stands beside it, such as ``model.``."""
+    from transformers import CONFIG_MAPPING, AutoModel
+
+    kinds: Any = AutoModel._model_mapping.get(CONFIG_MAPPING[model_type], None)
+    body = kinds[0] if isinstance(kinds, tuple) else kinds
+    return f"{getattr(body, 'base_model_prefix', None) or 'model'}."

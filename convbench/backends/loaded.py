@@ -50,7 +50,8 @@ class Loaded:
     @property
     def body(self) -> Any:
         """The model without the head that writes; its last hidden states are what is pooled."""
-        return self.model.base_model
+        own = self.model.base_model
+        return self.model.get_decoder() if own is self.model and self.model.get_output_embeddings() is not None else own
 
     @property
     def torch_dtype(self) -> Any:
@@ -96,11 +97,26 @@ class Loaded:
         return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
 
     @property
+    def has_head(self) -> bool:
+        """Whether it was loaded with a head that writes."""
+        return self.model is not self.body
+
+    @property
     def takes_positions(self) -> bool:
-        """Whether positions can be given; RoBERTa and its kin count their own from the tokens that are no padding."""
-        embeddings = getattr(self.body, "embeddings", None)
-        counts_itself = hasattr(embeddings, "create_position_ids_from_input_ids")
-        return "position_ids" in self.body_arguments and not counts_itself
+        """Whether a token can be told where it stands."""
+        return "position_ids" in self.body_arguments
+
+    @cached_property
+    def first_position(self) -> int:
+        """The first token's position: RoBERTa and its kin begin after the padding id."""
+        embeddings: Any = getattr(self.body, "embeddings", None)
+        counts_itself = embeddings is not None and hasattr(embeddings, "create_position_ids_from_input_ids")
+        return int(embeddings.padding_idx) + 1 if counts_itself else 0
+
+    @cached_property
+    def masks_by_place(self) -> bool:
+        """Whether a mask of its own goes by a token's place in the cache, whatever position it is told (GPT-Neo)."""
+        return any(buffer.ndim == 4 and str(buffer.dtype) == "torch.bool" for buffer in self.body.buffers())
 
 
 def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:

@@ -52,7 +52,7 @@ class LocatedModel:
     @property
     def label(self) -> str:
         """``name@digest`` for signatures; a local folder is named by its last part only."""
-        name = Path(self.name).name if Path(self.name).is_dir() else self.name
+        name = Path(self.name).resolve().name if Path(self.name).is_dir() else self.name
         return f"{name}@{self.sha256[:12]}"
 
 

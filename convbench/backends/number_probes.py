@@ -54,7 +54,7 @@ def batches(loaded: Loaded) -> Finding:
     name, inputs = "batches", _inputs(loaded)
     alone = np.concatenate([encode_batch(loaded, [ids], skip=0, padding="right") for ids in inputs])
     largest = 0.0
-    for padding in ("right", "left"):
+    for padding in ("right", "left") if loaded.takes_positions else (loaded.profile.padding,):
         differences = _differences(encode_batch(loaded, inputs, skip=0, padding=padding), alone)
         row = int(differences.argmax())
         if not differences[row] <= EQUAL[loaded.dtype]:
@@ -64,7 +64,8 @@ def batches(loaded: Loaded) -> Finding:
             do = f"see that {pad} pads by both tokenizer and config.json, and that positions depend on no padding"
             return failed(name, found, _equal(loaded), do)
         largest = max(largest, float(differences[row]))
-    return ok(name, f"alone, padded on the left, padded on the right: within {largest:.0e} ({_equal(loaded)})")
+    sides = "padded on the left, padded on the right" if loaded.takes_positions else f"padded on the {loaded.profile.padding}"
+    return ok(name, f"alone, {sides}: within {largest:.0e} ({_equal(loaded)})")
 
 
 def pooled_tokens(loaded: Loaded) -> Finding:
@@ -121,7 +122,7 @@ def sharing(loaded: Loaded) -> Finding:
         found = f"a conversation read once gives vectors that differ by {difference:.1e}"
         return failed(name, found, _equal(loaded), "set reuse: false in the system")
     said = f"{len(sessions)} sessions in one pass: vectors within {difference:.0e} ({_equal(loaded)})"
-    if not can_respond(loaded.checkpoint, loaded.profile):
+    if not loaded.has_head:
         return ok(name, said)
     prompt = (*sessions[-1], *loaded.form.ids(loaded.profile.prompt.cue))
     plain, reused = (_greedy(loaded, prompt, known) for known in (EMPTY, read[-1].trunk))
@@ -140,12 +141,21 @@ def writing(loaded: Loaded) -> Finding:
     if not can_respond(loaded.checkpoint, loaded.profile):
         said = "the profile says responds: false" if loaded.profile.responds is False else "no head that writes: it is a retriever"
         return skipped(name, said)
+    if not loaded.has_head:
+        return skipped(name, "loaded without its head, as a retriever")
+    if not loaded.takes_positions:
+        found = f"{loaded.checkpoint.model_type} models cannot be told where a token stands"
+        return failed(name, found, "positions", "set decoding to null in the system, for a retriever")
     prompt = (*_sessions(loaded)[-1], *loaded.form.ids(loaded.profile.prompt.cue))
     with torch.inference_mode():
         logits = forward(loaded, [Reading(prompt)], Meter(), body=False, cached=False)[1].logits[0, -1].float()
+        plain = loaded.model(input_ids=torch.tensor([prompt], device=loaded.device)).logits[0, -1].float()
     if not bool(logits.isfinite().all()) or bool((logits == logits[0]).all()):
         found = "its scores of next words are all alike or no numbers"
         return failed(name, found, "scores", "save the checkpoint with its trained head, or set responds: false")
+    if float((logits - plain).abs().max()) > 100 * EQUAL[loaded.dtype] * max(float(plain.abs().max()), 1.0):
+        found = "its scores of next words are others under explicit positions and masks"
+        return failed(name, found, "the same", "set decoding to null in the system, for a retriever")
     where = "the input embeddings" if loaded.profile.lm_head == "embeddings" or loaded.checkpoint.tied else "a head of its own"
     return ok(name, f"with {where}: {loaded.tokenizer.decode(_greedy(loaded, prompt, EMPTY))!r} ...")
 
@@ -190,9 +200,11 @@ def _why_apart(loaded: Loaded) -> str:
     if profile.pooling != "last":
         return f"pooling {profile.pooling} reads tokens within the session"
     if profile.attention != "causal" or not loaded.is_causal:
-        return "its tokens see what follows them"
+        return "its tokens see what follows them, or nothing tells that they do not"
+    if loaded.masks_by_place:
+        return f"{loaded.checkpoint.model_type} models mask by a token's place in the cache"
     if not can_share(loaded):
-        return f"{loaded.checkpoint.model_type} models count positions themselves"
+        return f"{loaded.checkpoint.model_type} models take no positions or keep no cache"
     sessions = _sessions(loaded)
     if any(later[: len(session)] != session for session, later in pairwise(sessions)):
         return "a turn's session does not begin with the session before it"

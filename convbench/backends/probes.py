@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convbench.backends import number_probes, token_probes
+from convbench.backends.calls import calling_transformers
 from convbench.backends.finding import Finding
 from convbench.backends.loaded import Loaded
 from convbench.errors import ResourceError
@@ -25,8 +26,15 @@ PROBES: tuple[Probe, ...] = (
     number_probes.sharing,
     number_probes.writing,
 )
-DECISIVE: tuple[Probe, ...] = (token_probes.one_opening, number_probes.attention, number_probes.batches)
-"""What gives plausible, wrong vectors where it fails, and a few short forward passes show."""
+DECISIVE: tuple[Probe, ...] = (
+    token_probes.closing_tokens,
+    token_probes.one_opening,
+    number_probes.attention,
+    number_probes.batches,
+    number_probes.vectors,
+    number_probes.writing,
+)
+"""What gives plausible, wrong results where it fails, and a few short forward passes show."""
 
 
 def probe_all(loaded: Loaded) -> list[Finding]:
@@ -41,6 +49,7 @@ def verify(loaded: Loaded) -> None:
         ResourceError: A decisive probe failed; the message is its line.
     """
     for probe in DECISIVE:
-        finding = probe(loaded)
+        with calling_transformers(f"{loaded.checkpoint.label}: {loaded.checkpoint.model_type} models do not compute as decoders here do"):
+            finding = probe(loaded)
         if finding.status == "failed":
             raise ResourceError(f"{loaded.checkpoint.label}: {finding.line}")

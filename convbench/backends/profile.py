@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -41,6 +42,20 @@ class PromptTemplate(Config):
     evidence: str = "passage {rank}: {title}\n{text}\n"
     cue: str = "agent:"
     stop: tuple[str, ...] = ("\nuser:", "\nagent:", "\npassage ")
+
+    @field_validator("evidence")
+    @classmethod
+    def _holds_the_text(cls, form: str) -> str:
+        if form.count("{text}") != 1 or set(re.findall(r"\{(\w+)\}", form)) - {"rank", "title", "text"}:
+            raise ValueError("must hold {text} once, and nothing else in braces but {rank} and {title}")
+        return form
+
+    @field_validator("stop")
+    @classmethod
+    def _something_to_stop_at(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(stop):
+            raise ValueError("a stop string must not be empty")
+        return stop
 
 
 class Profile(Config):

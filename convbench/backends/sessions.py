@@ -39,7 +39,9 @@ class EncodedSession:
 def can_share(loaded: Loaded) -> bool:
     """Whether a session's tokens look the same to the model whatever follows, and its vector is read after them."""
     profile = loaded.profile
-    return profile.pooling == "last" and profile.attention == "causal" and loaded.is_causal and loaded.takes_positions
+    causal = profile.attention == "causal" and loaded.is_causal
+    cached = {"past_key_values", "use_cache"} <= loaded.body_arguments and not loaded.masks_by_place
+    return profile.pooling == "last" and causal and cached and loaded.takes_positions
 
 
 def encode_apart(loaded: Loaded, sessions: Sequence[Tokens], branch: Tokens, meter: Meter, *, batch_tokens: int, skip: int = 0) -> Vectors:
@@ -85,8 +87,8 @@ def encode_together(
     """
     import torch
 
-    chains = [chain for number, sessions in enumerate(conversations) for chain in _chains(sessions, branch, known[number])]
-    owners = [number for number, sessions in enumerate(conversations) for _ in _chains(sessions, branch, EMPTY)]
+    runs = [_chains(sessions, branch, trunk) for sessions, trunk in zip(conversations, known, strict=True)]
+    chains = [chain for run in runs for chain in run]
     encoded: list[list[EncodedSession]] = [[]] * len(chains)
     for batch in length_batches([len(chain.new) for chain in chains], batch_tokens):
         rows = [chains[index] for index in batch]
@@ -95,10 +97,8 @@ def encode_together(
             for index, row, hidden, trunk in zip(batch, rows, states, trunks, strict=True):
                 vectors = finished(loaded, torch.stack(hidden))
                 encoded[index] = [EncodedSession(v, trunk.cut(end) if keep else EMPTY) for v, end in zip(vectors, row.ends, strict=True)]
-    return [
-        [session for owner, sessions in zip(owners, encoded, strict=True) if owner == number for session in sessions]
-        for number in range(len(conversations))
-    ]
+    read_chains = iter(encoded)
+    return [[session for _ in run for session in next(read_chains)] for run in runs]
 
 
 def _chains(sessions: Sequence[Tokens], branch: Tokens, known: Trunk) -> list[Reading]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from convbench.backends.checkpoint import Checkpoint
 from convbench.backends.inputs import branch_ids, session_text
 from convbench.backends.loaded import Loaded
 from convbench.backends.profile import Lengths
@@ -42,6 +43,30 @@ class Session:
         return (*self.tokens, *self.branch)
 
 
+def turn_lengths(lengths: Lengths, checkpoint: Checkpoint, new_tokens: int | None) -> Lengths:
+    """The longest inputs of a turn: prompts leave room for the response, sessions for a passage and the cue.
+
+    Args:
+        lengths: The profile's, lowered to the model's positions.
+        checkpoint: The checkpoint.
+        new_tokens: Longest response; None: there is none.
+
+    Raises:
+        UsageError: The model has too few positions.
+    """
+    if new_tokens is None:
+        return lengths
+    positions = checkpoint.max_positions
+    prompt = lengths.prompt if positions is None else min(lengths.prompt, positions - new_tokens)
+    session = min(lengths.session, prompt - min(lengths.evidence, prompt // 2))
+    if session < 8:
+        raise UsageError(
+            f"{checkpoint.label}: {positions} positions leave {max(prompt, 0)} tokens for a prompt beside a response of {new_tokens}: "
+            "lower it with --set decoding.max_new_tokens=N"
+        )
+    return lengths.model_copy(update={"prompt": prompt, "session": session})
+
+
 class TurnInputs:
     """Writes the inputs of turns for one checkpoint.
 
@@ -55,19 +80,8 @@ class TurnInputs:
 
     @cached_property
     def lengths(self) -> Lengths:
-        """The profile's, lowered to the model's positions: prompts leave room for the response, sessions for a passage and the cue."""
-        lengths, checkpoint = self._loaded.lengths, self._loaded.checkpoint
-        if self._new_tokens is None:
-            return lengths
-        positions = checkpoint.max_positions
-        prompt = lengths.prompt if positions is None else min(lengths.prompt, positions - self._new_tokens)
-        session = min(lengths.session, prompt - min(lengths.evidence, prompt // 2))
-        if session < 8:
-            raise UsageError(
-                f"{checkpoint.label}: {positions} positions leave {prompt} tokens for a prompt beside a response of "
-                f"{self._new_tokens}: lower it with --set decoding.max_new_tokens=N"
-            )
-        return lengths.model_copy(update={"prompt": prompt, "session": session})
+        """The longest inputs."""
+        return turn_lengths(self._loaded.lengths, self._loaded.checkpoint, self._new_tokens)
 
     @cached_property
     def branch(self) -> tuple[int, ...]:

@@ -42,11 +42,16 @@ def command(checkpoint: str, profile: str | None, device: Device, dtype: Dtype, 
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.backends.examine import examine
     from convbench.backends.placement import ModelConfig
-    from convbench.errors import ResourceError
+    from convbench.errors import ConvbenchError, ResourceError
 
     model, _, revision = (checkpoint, "", "") if Path(checkpoint).exists() else checkpoint.partition("@")
-    config = ModelConfig(model=model, revision=revision or None, profile=read_profile(profile), device=device, dtype=dtype)
-    examined = examine(config, offline=offline)
+    try:
+        config = ModelConfig(model=model, revision=revision or None, profile=read_profile(profile), device=device, dtype=dtype)
+        examined = examine(config, offline=offline)
+    except ConvbenchError as error:
+        if as_json:
+            click.echo(json.dumps({"checkpoint": checkpoint, "error": str(error)}, ensure_ascii=False))
+        raise
     if as_json:
         click.echo(json.dumps(examined.as_json(), ensure_ascii=False))
     else:

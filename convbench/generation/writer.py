@@ -9,7 +9,7 @@ from typing import Any
 from convbench.backends.batches import length_batches
 from convbench.backends.decoder import Reading, forward
 from convbench.backends.loaded import Loaded
-from convbench.backends.masks import additive
+from convbench.backends.masks import by_kind
 from convbench.backends.trunk import EMPTY, Trunk
 from convbench.generation.decoding import Chooser, DecodingConfig
 from convbench.meter import Meter
@@ -113,7 +113,7 @@ def _write(loaded: Loaded, rows: list[_Row], config: DecodingConfig, chooser: Ch
         keys = torch.cat([keys, positions], dim=1)
         output = loaded.model(
             input_ids=torch.tensor([[row.tokens[-1]] for row in rows], device=loaded.device),
-            position_ids=positions,
+            position_ids=positions + loaded.first_position,
             attention_mask=_step_masks(loaded, keys, positions),
             past_key_values=cache,
             use_cache=True,
@@ -135,11 +135,8 @@ def _key_positions(readings: Sequence[Reading], prefix: int, width: int) -> Any:
 
 def _step_masks(loaded: Loaded, keys: Any, positions: Any) -> Any:
     """The newest token's mask; a mapping by kind of layer where there are several."""
-    masks = {}
-    for kind, window in loaded.windows.items():
-        visible = keys >= 0 if window is None else (keys >= 0) & (positions - keys < window)
-        masks[kind] = additive(visible.unsqueeze(1), loaded.torch_dtype)
-    return masks if len(masks) > 1 else next(iter(masks.values()))
+    visible = (keys >= 0).unsqueeze(1)
+    return by_kind(visible, (positions - keys).unsqueeze(1), loaded.windows, loaded.torch_dtype)
 
 
 def end_tokens(loaded: Loaded) -> frozenset[int]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import Self
 
 from convbench.backends.base import Vectors
 from convbench.config import Config
@@ -37,8 +38,9 @@ class _Approximate(Config):
         """Vectors that training needs at least."""
         return 256
 
-    def check(self, size: int, dim: int) -> None:
-        """Raises ``UsageError`` where the index cannot be built for so many vectors of this length."""
+    def fitted(self, size: int, dim: int) -> Self:
+        """The settings for so many vectors of this length; ``UsageError`` where the index cannot be built for them."""
+        return self
 
     def describe(self) -> dict[str, Any]:
         """The settings and the library's version."""
@@ -76,36 +78,43 @@ class IVFPQConfig(_Approximate):
     """Product quantisation within the lists of a coarse clustering (Jégou et al., 2011): the smallest and the least exact.
 
     Attributes:
-        lists: Clusters.
-        subvectors: Codes of a vector; must divide its length.
-        bits: Size of a code.
+        lists: Clusters; None: four times the root of the collection's size, at most 1024.
+        subvectors: Codes of a vector, which must divide its length; None: at most 64.
+        bits: Size of a code; None: 8, fewer where the collection is too small for so many codes.
         probes: Clusters that are searched.
     """
 
     type: Literal["ivf-pq"] = "ivf-pq"
-    lists: int = Field(default=1024, ge=1)
-    subvectors: int = Field(default=64, ge=1)
-    bits: int = Field(default=8, ge=1, le=12)
+    lists: int | None = Field(default=None, ge=1)
+    subvectors: int | None = Field(default=None, ge=1)
+    bits: int | None = Field(default=None, ge=1, le=12)
     probes: int = Field(default=32, ge=1)
 
     search_settings: ClassVar[frozenset[str]] = frozenset({"probes"})
 
-    @property
-    def centroids(self) -> int:
-        """The larger of both clusterings."""
-        return max(self.lists, 1 << self.bits)
+    def fitted(self, size: int, dim: int) -> Self:
+        """What was left open, decided for a collection.
 
-    def check(self, size: int, dim: int) -> None:
-        """More clusters than vectors, or codes that do not divide a vector, are refused."""
-        if self.centroids > size:
-            asked = f"lists: {self.lists} and bits: {self.bits} need at least {self.centroids} passages, the collection has {size}"
+        Raises:
+            UsageError: More clusters than vectors, or codes that do not divide a vector.
+        """
+        lists = self.lists or min(1024, size, max(int(4 * size**0.5), 1))
+        bits = self.bits or max(min(8, size.bit_length() - 1), 1)
+        if (least := max(lists, 1 << bits)) > size:
+            asked = f"lists: {lists} and bits: {bits} need at least {least} passages, the collection has {size}"
             most = f"lists to at most {size} and bits to at most {size.bit_length() - 1}"
             raise UsageError(f"index ivf-pq: {asked}; set {most}, or `index: {{type: exact}}`")
-        if dim % self.subvectors:
-            near = max(number for number in range(1, self.subvectors) if dim % number == 0)
+        near = max(number for number in range(1, min(self.subvectors or 64, dim) + 1) if dim % number == 0)
+        if self.subvectors not in (None, near):
             raise UsageError(
                 f"index ivf-pq: subvectors: {self.subvectors} does not divide the vectors' length {dim}; set it to {near}, say"
             )
+        return self.model_copy(update={"lists": lists, "bits": bits, "subvectors": near})
+
+    @property
+    def centroids(self) -> int:
+        """The larger of both clusterings."""
+        return max(self.lists or 1, 1 << (self.bits or 1))
 
     def factory(self, storage: Storage) -> str:
         """The index in faiss's words; ``np`` leaves out an ordering of codes that nothing here uses."""

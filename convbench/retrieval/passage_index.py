@@ -74,15 +74,14 @@ class PassageIndex:
             StorageError: The index cannot be written; the same call goes on where it stopped.
         """
         index = self._config.index
-        if not isinstance(index, ExactConfig):
-            index.check(len(store), encoder.dim)
+        fitted = None if isinstance(index, ExactConfig) else index.fitted(len(store), encoder.dim)
         key = [VERSION, store.sha256, PASSAGE_VIEW, encoder.describe(), self._config.storage, self._shard_rows]
         folder = IndexFolder(cache / "dense" / value_sha256(key)[:32], cache)
         shards = Shards(folder, len(store), encoder.dim, self._config.storage, self._shard_rows)
         build_shards(shards, store, encoder, meter)
         self._store, self._dim = store, encoder.dim
         self._exact = ExactSearcher(shards)
-        self._approximate = None if isinstance(index, ExactConfig) else ApproximateSearcher(index, shards, meter)
+        self._approximate = None if fitted is None else ApproximateSearcher(fitted, shards, meter)
         meter.index("dense", shards.bytes_on_disk + (self._approximate.bytes_on_disk if self._approximate else 0))
 
     def search(self, turn_ids: Sequence[str], vectors: Vectors, k: int, meter: Meter) -> list[Ranking]:

@@ -40,12 +40,17 @@ def system_values(system: str, *, profile: str | dict[str, Any] | None = None, o
     """
     path = Path(system)
     names = baseline_names()
+    values: dict[str, Any] | None = None
     if system in names:  # first, so that a run folder of that name does not get in the way
-        return _yaml_values(shipped("baselines") / system / "system.yaml")
-    if path.suffix in (".yaml", ".yml"):
-        return _yaml_values(path)
-    if (path.is_dir() and (path / "turns.jsonl").exists()) or system.endswith(RUN_SUFFIXES):
-        return {"kind": "replay", "name": replay_name(path), "run": str(path.resolve())}
+        values = _yaml_values(shipped("baselines") / system / "system.yaml")
+    elif path.suffix in (".yaml", ".yml"):
+        values = _yaml_values(path)
+    elif (path.is_dir() and (path / "turns.jsonl").exists()) or system.endswith(RUN_SUFFIXES):
+        values = {"kind": "replay", "name": replay_name(path), "run": str(path.resolve())}
+    if values is not None:
+        if profile is not None:
+            raise UsageError(f"{system}: --profile says how a bare checkpoint is used; change a system with --set model.profile.KEY=VALUE")
+        return values
     if is_checkpoint(system):
         return checkpoint_values(system, profile=profile, offline=offline)
     raise UsageError(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from convbench.backends.encoder import HFEncoder
 from convbench.backends.inputs import unpooled
-from convbench.backends.loaded import Loaded
+from convbench.backends.loaded import Loaded, fitted
+from convbench.backends.number_probes import sharing
 from convbench.backends.placement import ModelConfig
 from convbench.backends.sessions import EncodedSession, can_share, encode_apart, encode_together
 from convbench.backends.trunk import Trunk
-from convbench.backends.turn_inputs import Session, TurnInputs
+from convbench.backends.turn_inputs import Session, TurnInputs, turn_lengths
 from convbench.errors import UsageError
 from convbench.generation.decoding import DecodingConfig
 from convbench.generation.writer import Prompt, Written, write_responses
 from convbench.meter import Meter
+
+log = logging.getLogger(__name__)
 
 
 class OneModel:
@@ -42,9 +46,14 @@ class OneModel:
         return self._decoding is not None
 
     def check(self) -> None:
-        """Raises ``UsageError`` where it is to respond and cannot."""
-        if self.responds and self.encoder.kind == "encoder":
-            raise UsageError(f"{self.encoder.checkpoint.label}: it encodes and does not write: set decoding to null for a retriever")
+        """Raises ``UsageError`` where it is to respond and cannot, or has no room for a prompt and its response."""
+        if self._decoding is None:
+            return
+        checkpoint, profile = self.encoder.checkpoint, self.encoder.profile
+        if self.encoder.kind == "encoder":
+            why = "its profile says responds: false" if profile.responds is False else "it has no head that writes"
+            raise UsageError(f"{checkpoint.label}: {why}, so nothing is decoded: leave out decoding settings, or set decoding=null")
+        turn_lengths(fitted(profile.lengths, checkpoint.max_positions), checkpoint, self._decoding.max_new_tokens)
 
     @property
     def _loaded(self) -> Loaded:
@@ -53,7 +62,13 @@ class OneModel:
 
     @cached_property
     def _shares(self) -> bool:
-        return self._reuse and can_share(self._loaded)
+        """Whether conversations are read once; tried out, as an architecture may keep its cache in a way of its own."""
+        if not (self._reuse and can_share(self._loaded)):
+            return False
+        finding = sharing(self._loaded)
+        if finding.status == "failed":
+            log.warning("%s: conversations are read turn by turn: %s", self._loaded.checkpoint.label, finding.line)
+        return finding.status != "failed"
 
     @cached_property
     def inputs(self) -> TurnInputs:

@@ -55,6 +55,8 @@ class UnifiedConfig(SystemConfig):
         values = self.model_dump()
         if history is not None:
             values["history"] = history
+        if evidence is not None and self.decoding is None:
+            raise UsageError(f"{self.name}: --evidence is what a responder sees, and it does not respond")
         if evidence is not None:
             values["evidence"] = check_evidence_view(evidence)
         return build_config(UnifiedConfig, values, self.name)

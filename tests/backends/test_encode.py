@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from backends.checkpoints import make_causal
 from backends.small import DECODERS, conversation, decoder
 
 from convbench.backends.encode import encode_batch, encode_inputs
+from convbench.backends.loaded import load
+from convbench.backends.placement import ModelConfig
 from convbench.meter import Meter
 
 EQUAL = 1e-5
@@ -53,3 +58,18 @@ def test_equal_lengths_longest_first_within_a_budget() -> None:
     batches = list(length_batches([3, 9, 1, 9, 4, 20], 18, rows=2))
     assert batches == [[5], [1, 3], [4, 0], [2]]
     assert list(length_batches([], 10)) == []
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "qwen3"])
+def test_both_directions_keep_a_window_as_transformers_does(architecture: str, tmp_path: Path) -> None:
+    window = {"sliding_window": 16, **({"use_sliding_window": True, "max_window_layers": 1} if architecture == "qwen3" else {})}
+    folder = make_causal(tmp_path, architecture, **window)
+    profile = {"pooling": "mean", "attention": "bidirectional", "closing": []}
+    loaded = load(ModelConfig(model=str(folder), profile=profile), "decoder", offline=True)
+    ids = conversation(loaded, 6, seed=2)[-1]
+    assert len(ids) > 40
+    found = encode_batch(loaded, [ids], skip=0, padding="right")[0]
+    with torch.inference_mode():
+        hidden = loaded.body(input_ids=torch.tensor([ids]), is_causal=False).last_hidden_state[0]
+    expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).numpy()
+    assert np.abs(found - expected).max() < EQUAL

@@ -12,6 +12,7 @@ import torch
 from backends.checkpoints import change_json, change_tensors, make_adapter, make_causal, make_encoder, make_tokenizer
 from backends.small import DECODERS, decoder
 from safetensors.torch import load_file
+from transformers import DistilBertConfig, DistilBertModel
 
 from convbench.backends import number_probes, token_probes
 from convbench.backends.examine import examine
@@ -179,7 +180,6 @@ class TestTokens:
 
 class TestAttention:
     def test_an_encoder_that_is_not_causal(self, tmp_path: Path) -> None:
-        from transformers import DistilBertConfig, DistilBertModel
 
         torch.manual_seed(1)
         config = DistilBertConfig(vocab_size=600, dim=64, n_layers=2, n_heads=4, hidden_dim=128, initializer_range=0.2)
@@ -212,14 +212,11 @@ class TestAttention:
 
 
 class TestBatches:
-    def test_positions_that_count_padding(self, tmp_path: Path) -> None:
-        """RoBERTa counts its positions from config.json's padding token; a tokenizer that pads with another one shifts them."""
+    def test_positions_are_told_and_not_counted_from_padding(self, tmp_path: Path) -> None:
+        """RoBERTa counts its positions from config.json's padding token; a tokenizer may pad with another one."""
         folder = make_encoder(tmp_path / "roberta", "roberta")
-        assert number_probes.batches(loaded(folder, **MEAN)).status == "ok"
         change_json(folder / "tokenizer_config.json", pad_token="<mask>")
-        finding = fails(number_probes.batches(loaded(folder, **MEAN)), "padded on the left to ")
-        assert "see that '<mask>' pads by both tokenizer and config.json" in finding.do
-        assert "batches: a text of " in refusal(folder, **MEAN)
+        assert number_probes.batches(loaded(folder, **MEAN)).status == "ok"
 
     def test_frequencies_that_depend_on_the_longest_text(self, tmp_path: Path) -> None:
         folder = long_rope(tmp_path, 20)
@@ -275,7 +272,10 @@ class TestSharing:
     def test_why_not(self, llama: Path) -> None:
         for profile, reason in (
             (MEAN, "pooling mean reads tokens within the session"),
-            ({"pooling": "last", "attention": "bidirectional", "closing": ["</s>"]}, "its tokens see what follows them"),
+            (
+                {"pooling": "last", "attention": "bidirectional", "closing": ["</s>"]},
+                "its tokens see what follows them, or nothing tells that they do not",
+            ),
             ({**LAST, "session": {"order": "newest-first"}}, "a turn's session does not begin with the session before it"),
         ):
             finding = number_probes.sharing(loaded(llama, "decoder", **profile))

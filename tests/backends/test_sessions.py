@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from backends.checkpoints import make_causal, make_tokenizer
 from backends.small import DECODERS, conversation, decoder
 
-from convbench.backends.loaded import Loaded
+from convbench.backends.loaded import Loaded, load
+from convbench.backends.placement import ModelConfig
 from convbench.backends.sessions import EncodedSession, can_share, encode_apart, encode_together, stacked
 from convbench.backends.trunk import EMPTY, Trunk
 from convbench.meter import Meter
@@ -93,20 +97,25 @@ def test_what_reads_all_tokens_at_once_cannot_share() -> None:
     assert not can_share(decoder("mistral", attention="bidirectional"))
 
 
-def test_a_window_is_kept_by_position_whatever_the_padding() -> None:
-    import tempfile
-    from pathlib import Path
-
-    from backends.checkpoints import make_causal
-
-    from convbench.backends.loaded import load
-    from convbench.backends.placement import ModelConfig
-
+def test_a_window_is_kept_by_position_whatever_the_padding(tmp_path: Path) -> None:
+    folder = make_causal(tmp_path, "mistral", sliding_window=16)
     profile = {"pooling": "last", "attention": "causal", "closing": ["</s>"]}
-    with tempfile.TemporaryDirectory() as folder:
-        path = make_causal(Path(folder), "mistral", sliding_window=16)
-        loaded = load(ModelConfig(model=str(path), profile=profile), "decoder", offline=True)
+    loaded = load(ModelConfig(model=str(folder), profile=profile), "decoder", offline=True)
     made = [conversation(loaded, turns, seed) for seed, turns in enumerate((6, 2, 4))]
     assert max(len(session) for sessions in made for session in sessions) > 48
     shared = stacked([session for sessions in together(loaded, made) for session in sessions])
     assert np.abs(shared - apart(loaded, made)).max() < EQUAL
+
+
+def test_a_model_that_masks_by_place_reads_sessions_apart(tmp_path: Path) -> None:
+    """GPT-Neo's local layers count places in the cache, where branches stand far from where they belong."""
+    import torch
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    torch.manual_seed(1)
+    types = [[["global", "local"], 1]]
+    config = GPTNeoConfig(vocab_size=600, hidden_size=64, num_layers=2, num_heads=4, attention_types=types, window_size=12)
+    GPTNeoForCausalLM(config).save_pretrained(tmp_path)
+    make_tokenizer("gpt-neox", tmp_path)
+    profile = {"pooling": "last", "attention": "causal", "closing": ["<|endoftext|>"]}
+    assert not can_share(load(ModelConfig(model=str(tmp_path), profile=profile), "decoder", offline=True))

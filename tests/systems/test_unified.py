@@ -188,7 +188,40 @@ def test_a_decoder_can_be_asked_to_retrieve_only(tmp_path: Path) -> None:
 def test_what_cannot_write_is_not_asked_to(tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "mine", "bert")
     finished = convbench("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "minilm", *SHORT)
-    assert "it encodes and does not write: set decoding to null for a retriever" in finished.error
+    assert "it has no head that writes, so nothing is decoded: leave out decoding settings, or set decoding=null" in finished.error
+    shown = convbench("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "minilm", "--evidence", "gold")
+    assert "--evidence is what a responder sees, and it does not respond" in shown.error
+
+
+def test_a_response_that_leaves_no_room_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    long = ("--set", "decoding.max_new_tokens=600", "--metrics", "retrieval", "--offline")
+    finished = convbench("run", folder_of("llama"), "-d", "topiocqa", "--out", tmp_path / "run", *long)
+    assert "512 positions leave 0 tokens for a prompt beside a response of 600: lower it with --set" in finished.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_is_for_bare_checkpoints(tmp_path: Path) -> None:
+    finished = convbench("run", "bm25-query", "-d", "topiocqa", "--out", tmp_path / "run", "--profile", "decoder")
+    assert finished.error.startswith("bm25-query: --profile says how a bare checkpoint is used;")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"), [({"evidence": "p {rnk}: {txt}"}, "must hold {text} once"), ({"stop": [""]}, "a stop string must not be empty")]
+)
+def test_prompts_that_say_nothing(prompt: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps({"closing": ["</s>"], "prompt": prompt}), encoding="utf-8")
+    finished = convbench("run", folder_of("llama"), "-d", "topiocqa", "--out", tmp_path / "run", "--profile", path, *SHORT)
+    assert said in finished.error
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf-pq", "sq8"])
+def test_approximate_indexes_say_what_they_miss(kind: str, tmp_path: Path) -> None:
+    (result,) = run(folder_of("llama"), tmp_path / "run", "--set", f"index.index.type={kind}", "--set", "decoding=null")
+    recall = result["cost"]["recall"]
+    assert 0 < recall["found"] <= recall["of"]
+    said = f"the index is approximate; it finds {100 * recall['value']:.1f} % ({recall['found']:,} of {recall['of']:,})"
+    assert said in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_finished_run_is_scored_without_its_checkpoint(tmp_path: Path) -> None:
