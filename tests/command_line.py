@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -110,11 +109,12 @@ def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     """Starts a command in a process of its own, from a fresh interpreter."""
     command = [sys.executable, "-c", "from convbench.cli.main import main; main()", *map(str, arguments)]
     environment = {**os.environ, **_ENVIRONMENT}
-    # A test run in the background of a shell ignores Ctrl-C, and what it starts would too.
-    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded, **settings
-    )
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+
+
+def heed_control_c() -> None:
+    """For ``preexec_fn``: tests run in the background of a shell ignore Ctrl-C, and what they start would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def completed(process: subprocess.Popen[str]) -> Finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from convbench.config import build_config
-from convbench.errors import DataError, MissingFileError, UsageError, storage_error
+from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.harness.spec import RunSpec
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
+from convbench.io.lock import acquire
 
 SCHEMA = "convbench.folder/1"
 
@@ -40,18 +40,15 @@ class RunFolder:
             UsageError: Another process is at work in it.
             StorageError: It cannot be created or written to.
         """
+
+        def busy() -> None:
+            raise UsageError(f"{self.path}: another process is running in this folder; wait for it or choose another --out")
+
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
+            handle = acquire(self.path / ".lock", busy)
         except (FileExistsError, NotADirectoryError) as error:
             raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the run") from None
-        except OSError as error:
-            raise storage_error(error, self.path) or error from error
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"{self.path}: another process is running in this folder; wait for it or choose another --out") from None
             self._remove_leftovers()
             yield
 

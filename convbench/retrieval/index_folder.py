@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from convbench.config import Config
 from convbench.errors import storage_error
 from convbench.io.atomic import write_text
 from convbench.io.cache import remembered_sha256
+from convbench.io.lock import acquire
 
 MANIFEST = "manifest.jsonl"
 _log = logging.getLogger(__name__)
@@ -96,17 +96,15 @@ class IndexFolder:
         Raises:
             StorageError: The folder cannot be created or written to.
         """
+
+        def busy() -> None:
+            _log.warning("%s: another process is building this index: waiting for it", self.path)
+
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / "build.lock").open("w")
+            handle = acquire(self.path / "build.lock", busy)
         except OSError as error:
             raise storage_error(error, self.path) or error from error
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                _log.warning("%s: another process is building this index: waiting for it", self.path)
-                fcntl.flock(handle, fcntl.LOCK_EX)
             for path in self.leftovers():
                 path.unlink()
             self._entries = self._read()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import MINI, completed, content_without_cost, convbench, start, succeed
+from command_line import MINI, completed, content_without_cost, convbench, heed_control_c, start, succeed
 
 USAGE, DATA, BROKEN_RUN, STORAGE, INTERRUPTED = 2, 3, 4, 6, 130
 FAST = ("--metrics", "retrieval,rouge")
@@ -515,7 +515,7 @@ def wait_for(process: subprocess.Popen[str], pattern: str, folder: Path) -> None
 def test_control_c(pattern, out, tmp_path):
     succeed("run", "bm25-rewrite", "-d", "topiocqa", "--out", tmp_path / "whole", *FAST)
     command = ("run", "bm25-rewrite", "-d", "topiocqa", "--out", out, *FAST)
-    process = start(*command)
+    process = start(*command, preexec_fn=heed_control_c)
     wait_for(process, pattern, out)
     process.send_signal(signal.SIGINT)
     stopped = completed(process)
@@ -535,7 +535,19 @@ def test_control_c(pattern, out, tmp_path):
 @pytest.mark.parametrize("seconds", [0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0])
 def test_control_c_at_any_time(seconds, out, tmp_path):
     """While packages are imported, the index is built, a model is loaded ..."""
-    process = start("run", "bm25-query", "-d", "topiocqa", "--out", out, "--cache", tmp_path / "cache", "--metrics", "bertscore")
+    process = start(
+        "run",
+        "bm25-query",
+        "-d",
+        "topiocqa",
+        "--out",
+        out,
+        "--cache",
+        tmp_path / "cache",
+        "--metrics",
+        "bertscore",
+        preexec_fn=heed_control_c,
+    )
     wait_for(process, "*", tmp_path / "cache")  # before, it may be the interpreter that is interrupted
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
