@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convbench.backends.calls import calling_transformers
-from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING, can_write, is_bert_like, model_types
+from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING, body_prefix, can_write, is_bert_like, model_types
 from convbench.backends.locate import LocatedModel, locate_model
-from convbench.backends.vocabulary import check_vocabulary, read_tokenizer, tokenizer_folder
+from convbench.backends.vocabulary import check_ends, check_vocabulary, read_tokenizer, tokenizer_folder
 from convbench.backends.weights import Stored, stored_tensors
 from convbench.errors import ConvbenchError, ResourceError
 from convbench.io.cache import cache_root, remembered_sha256
@@ -18,14 +19,18 @@ from convbench.io.digests import value_sha256
 from convbench.io.jsonl import read_json
 from convbench.registry import did_you_mean
 
-_CONFIG, _ADAPTER, _PROFILE = "config.json", "adapter_config.json", "convbench.json"
+_CONFIG, _ADAPTER, _PROFILE, _GENERATION = "config.json", "adapter_config.json", "convbench.json", "generation_config.json"
 _RESULTS_DEPEND_ON = (
-    *(_CONFIG, _ADAPTER, _PROFILE, "generation_config.json"),
+    *(_CONFIG, _ADAPTER, _PROFILE, _GENERATION),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model"),
 )
 _WRITING = ("ForCausalLM", "LMHeadModel")
-_HEADS = ("lm_head.", "embed_out.", "output_layer.", "cls.predictions.")
-_TIED_HEADS = ("lm_head.weight", "embed_out.weight", "lm_head.decoder.weight", "cls.predictions.decoder.weight")
+_FEWEST_POSITIONS = 32
+_FOLLOW_THE_LONGEST = ("dynamic", "longrope")
+"""Rotary embeddings that change for a whole batch once a text in it is longer than the model was trained for at first."""
+
+AFTER_POOLING = ("embeddingHead.weight", "embeddingHead.bias", "norm.weight", "norm.bias")
+"""ANCE's linear layer and LayerNorm."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +81,49 @@ class Checkpoint:
         """The classes it was saved from."""
         return tuple(self.config.get("architectures") or ())
 
-    @property
-    def parameters(self) -> int:
-        """Parameters in the files, adapter included; a head that is stored although it is tied counts once, as embeddings."""
-        model = sum(stored.parameters for name, stored in self.tensors.items() if not (self.tied and name.endswith(_TIED_HEADS)))
+    @cached_property
+    def beside_body(self) -> frozenset[str]:
+        """The stored tensors that are no part of the body, such as a head; none where the body was saved alone."""
+        prefix = body_prefix(self.model_type)
+        if any(name.startswith(prefix) for name in self.tensors):
+            return frozenset(name for name in self.tensors if not name.startswith(prefix))
+        return frozenset(name for name in self.tensors if name.startswith("lm_head."))
+
+    def parameters_of(self, kind: Literal["encoder", "decoder"]) -> int:
+        """Parameters that are loaded, adapter included, as far as the files tell.
+
+        An encoder is loaded without what stands beside its body, except for ANCE's layers, and neither kind with a pooler. A head that is
+        stored although it is tied counts once, as embeddings.
+        """
+        unused = self.beside_body.difference(AFTER_POOLING) if kind == "encoder" else frozenset(filter(self._is_tied, self.beside_body))
+        model = sum(stored.parameters for name, stored in self.tensors.items() if name not in unused and "pooler" not in name.split("."))
         return model + sum(stored.parameters for stored in self.adapter_tensors.values())
+
+    def _is_tied(self, name: str) -> bool:
+        shape = self.tensors[name].shape
+        return self.tied and len(shape) == 2 and shape[0] == self.config.get("vocab_size")
 
     @property
     def writes(self) -> bool:
         """Whether it can write: it has a causal model's head, stored or tied to the embeddings, and no adapter that leaves it out."""
-        if self.adapter is not None and self.adapter.get("task_type") == "FEATURE_EXTRACTION":
+        if self._only_encodes:
             return False
         if self.tied and can_write(self.model_type) and not is_bert_like(self.model_type):
             return True
-        return any(name.endswith(_WRITING) for name in self.architectures) and any(name.startswith(_HEADS) for name in self.tensors)
+        return self._is_made_to_write and bool(self.beside_body)
+
+    @property
+    def lacks_head(self) -> bool:
+        """Whether by its configuration it writes, and its files lack the head for it."""
+        return self._is_made_to_write and not self.writes and not self._only_encodes
+
+    @property
+    def _is_made_to_write(self) -> bool:
+        return any(name.endswith(_WRITING) for name in self.architectures)
+
+    @property
+    def _only_encodes(self) -> bool:
+        return self.adapter is not None and self.adapter.get("task_type") == "FEATURE_EXTRACTION"
 
     def has_tensor(self, name: str) -> bool:
         """Whether the model's files hold a tensor of that name."""
@@ -120,7 +154,18 @@ def open_checkpoint(name: str, *, offline: bool, revision: str | None = None) ->
     located = locate_model(name, offline=offline, revision=revision)
     adapter = _json_object(located.path / _ADAPTER)
     base = _base_of(name, adapter, offline) if adapter is not None else None
-    model = base or located
+    return _read(located, base, _state(located), _state(base or located))
+
+
+def _state(located: LocatedModel) -> tuple[tuple[str, int, int], ...]:
+    """The files of a folder: while none of them changes, it need not be read again."""
+    stats = ((str(path.resolve()), path.stat()) for path in sorted(located.path.iterdir()) if path.is_file())
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+@lru_cache(maxsize=8)
+def _read(located: LocatedModel, base: LocatedModel | None, *_states: object) -> Checkpoint:
+    name, model, adapter = located.name, base or located, _json_object(located.path / _ADAPTER)
     config = _model_config(model)
     settings = _settings(model)
     checkpoint = Checkpoint(
@@ -132,11 +177,14 @@ def open_checkpoint(name: str, *, offline: bool, revision: str | None = None) ->
         tensors=stored_tensors(model.name, model.path),
         adapter_tensors=stored_tensors(name, located.path, "adapter_model") if adapter is not None else {},
         tied=bool(getattr(settings, "tie_word_embeddings", False)),
-        max_positions=_max_positions(settings),
+        max_positions=_max_positions(model.name, settings),
         tokenizer=tokenizer_folder(name, [located.path] if base is None else [located.path, base.path]),
     )
     tokenizer = read_tokenizer(name, checkpoint.tokenizer, model.path)
     check_vocabulary(name, tokenizer, getattr(settings, "vocab_size", None), checkpoint.tensors)
+    generation = _json_object(model.path / _GENERATION) or {}
+    if can_write(checkpoint.model_type) and not is_bert_like(checkpoint.model_type):
+        check_ends(name, tokenizer, config, generation)
     return checkpoint
 
 
@@ -184,11 +232,30 @@ def _settings(model: LocatedModel) -> Any:
         return AutoConfig.from_pretrained(model.path, trust_remote_code=False, local_files_only=True)
 
 
-def _max_positions(settings: Any) -> int | None:
-    positions = getattr(settings, "max_position_embeddings", None)
-    if positions is not None and settings.model_type in COUNT_POSITIONS_FROM_PADDING:
-        return int(positions) - int(settings.pad_token_id or 0) - 1
+def _max_positions(name: str, settings: Any) -> int | None:
+    stated = getattr(settings, "max_position_embeddings", None)
+    if stated is None or stated < 0:  # XLNet says -1
+        return None
+    positions = min([int(stated), *_positions_at_first(settings)])
+    if settings.model_type in COUNT_POSITIONS_FROM_PADDING:
+        positions -= int(settings.pad_token_id or 0) + 1
+    if positions < _FEWEST_POSITIONS:
+        raise ResourceError(
+            f"{name}: {_CONFIG} leaves {positions} positions for a text (max_position_embeddings {stated}); "
+            f"expected {_FEWEST_POSITIONS} or more: give the {_CONFIG} saved with the weights"
+        )
     return positions
+
+
+def _positions_at_first(settings: Any) -> list[int]:
+    """The positions a model was trained for before they were stretched, where the stretching depends on the longest text of a batch.
+
+    transformers turns the older spelling, ``rope_scaling``, into ``rope_parameters``, which may hold one set for each kind of layer.
+    """
+    rope = getattr(settings, "rope_parameters", None) or {}
+    sets = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    found = [each.get("original_max_position_embeddings") for each in sets if each.get("rope_type") in _FOLLOW_THE_LONGEST]
+    return [int(positions) for positions in found if positions]
 
 
 def _json_object(path: Path) -> dict[str, Any] | None:

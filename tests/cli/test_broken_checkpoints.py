@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from backends.checkpoints import change_json, change_tensors, make_causal
+from backends.checkpoints import change_json, change_tensors, make_causal, make_tokenizer
 from command_line import convbench
 
 RESOURCE = 5
@@ -81,6 +81,41 @@ def test_a_closing_token_that_the_vocabulary_lacks(folder: Path, tmp_path: Path)
     finished = convbench("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--offline", "--metrics", "retrieval")
     assert finished.code == RESOURCE
     assert "'[EMB]' is not one token of the tokenizer's vocabulary" in finished.error
+
+
+def test_a_head_that_is_missing(folder: Path, tmp_path: Path) -> None:
+    change_tensors(folder / "model.safetensors", without="lm_head")
+    assert "the files hold no head that writes (such as lm_head.weight)" in refused(folder, tmp_path)
+
+
+def test_another_model_s_tokenizer(folder: Path, tmp_path: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    make_tokenizer("bert", folder)
+    assert "eos_token_id 2, which in the tokenizer is '[CLS]'" in refused(folder, tmp_path)
+
+
+def test_hardly_any_positions(folder: Path, tmp_path: Path) -> None:
+    change_json(folder / "config.json", max_position_embeddings=10)
+    assert "config.json leaves 10 positions" in refused(folder, tmp_path)
+
+
+def test_settings_for_writing_that_are_no_json(folder: Path, tmp_path: Path) -> None:
+    (folder / "generation_config.json").write_text("{", encoding="utf-8")
+    assert "generation_config.json:1: the JSON ends early" in refused(folder, tmp_path)
+
+
+def test_another_encoder_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    write = '{"pooling": "last", "attention": "causal", "responds": false, "query_model": "../nothere"}'
+    (folder / "convbench.json").write_text(write, encoding="utf-8")
+    assert "query_model names '../nothere'" in refused(folder, tmp_path)
+
+
+def test_layers_that_nobody_uses(folder: Path, tmp_path: Path) -> None:
+    change_json(folder / "config.json", num_hidden_layers=1)
+    finished = convbench("run", folder, "-d", "topiocqa", "--out", tmp_path / "run", "--offline", "--metrics", "retrieval")
+    assert finished.code == RESOURCE
+    assert "the files hold layers.1" in finished.error
 
 
 def test_a_folder_that_holds_no_checkpoint(tmp_path: Path) -> None:

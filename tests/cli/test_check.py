@@ -110,6 +110,15 @@ def test_files_that_are_refused_are_the_error(encoder: Path) -> None:
     assert "transformers does not know it. Did you mean 'bert'?" in convbench("check", encoder, *HERE).error
 
 
+def test_what_is_refused_is_json_too(encoder: Path) -> None:
+    finished = convbench("check", encoder, "--profile", "minilmm", *HERE, "--json")
+    assert (finished.code, finished.json) == (USAGE, {"checkpoint": str(encoder), "error": finished.error})
+    change_json(encoder / "config.json", model_type="berd")
+    finished = convbench("check", encoder, *HERE, "--json")
+    assert (finished.code, finished.json) == (RESOURCE, {"checkpoint": str(encoder), "error": finished.error})
+    assert "Did you mean 'bert'?" in finished.error
+
+
 def test_names_that_do_not_exist(encoder: Path, tmp_path: Path) -> None:
     for arguments, code, said in (
         ((encoder, "--profile", "minilmm"), USAGE, "unknown profile 'minilmm'. Did you mean 'minilm'?"),

@@ -535,19 +535,8 @@ def test_control_c(pattern, out, tmp_path):
 @pytest.mark.parametrize("seconds", [0, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0])
 def test_control_c_at_any_time(seconds, out, tmp_path):
     """While packages are imported, the index is built, a model is loaded ..."""
-    process = start(
-        "run",
-        "bm25-query",
-        "-d",
-        "topiocqa",
-        "--out",
-        out,
-        "--cache",
-        tmp_path / "cache",
-        "--metrics",
-        "bertscore",
-        preexec_fn=heed_control_c,
-    )
+    command = ("run", "bm25-query", "-d", "topiocqa", "--out", out, "--cache", tmp_path / "cache", "--metrics", "bertscore")
+    process = start(*command, preexec_fn=heed_control_c)
     wait_for(process, "*", tmp_path / "cache")  # before, it may be the interpreter that is interrupted
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
