@@ -113,8 +113,10 @@ def sharing(loaded: Loaded) -> Finding:
     name = "sharing"
     if reason := _why_apart(loaded):
         return skipped(name, f"sessions are read one by one: {reason}")
-    sessions = _sessions(loaded)
     branch = branch_ids(loaded)
+    sessions = [session for session in _sessions(loaded) if len(session) + len(branch) <= loaded.lengths.session]
+    if len(sessions) < 2:
+        return skipped(name, f"sessions of at most {loaded.lengths.session} tokens hold no second turn to try it with")
     read = encode_together(loaded, [sessions], branch, Meter(), batch_tokens=10**6, known=[EMPTY], keep=True)[0]
     apart = encode_apart(loaded, sessions, branch, Meter(), batch_tokens=1)
     difference = float(_differences(stacked(read), apart).max())

@@ -38,8 +38,12 @@ DECISIVE: tuple[Probe, ...] = (
 
 
 def probe_all(loaded: Loaded) -> list[Finding]:
-    """Every probe's finding, in order."""
-    return [probe(loaded) for probe in PROBES]
+    """Every probe's finding, in order.
+
+    Raises:
+        ResourceError: The model cannot be read at all.
+    """
+    return [_finding(probe, loaded) for probe in PROBES]
 
 
 def verify(loaded: Loaded) -> None:
@@ -49,7 +53,11 @@ def verify(loaded: Loaded) -> None:
         ResourceError: A decisive probe failed; the message is its line.
     """
     for probe in DECISIVE:
-        with calling_transformers(f"{loaded.checkpoint.label}: {loaded.checkpoint.model_type} models do not compute as decoders here do"):
-            finding = probe(loaded)
+        finding = _finding(probe, loaded)
         if finding.status == "failed":
             raise ResourceError(f"{loaded.checkpoint.label}: {finding.line}")
+
+
+def _finding(probe: Probe, loaded: Loaded) -> Finding:
+    with calling_transformers(f"{loaded.checkpoint.label}: {loaded.checkpoint.model_type} models do not compute as decoders here do"):
+        return probe(loaded)
