@@ -189,7 +189,7 @@ def main() -> None:
         conversation = Conversation(loaded, sessions, tails, settings.new_tokens)
         result = {
             "settings": {key: value for key, value in vars(settings).items() if key != "out"},
-            "parameters": loaded.checkpoint.parameters,
+            "parameters": loaded.checkpoint.parameters_of("decoder"),
             "session_tokens": [len(session) for session in sessions],
             "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "threads": 1, "load": round(os.getloadavg()[0], 2)},
             "versions": {"torch": torch.__version__, "python": platform.python_version()},
