@@ -56,6 +56,14 @@ class LocatedModel:
         return f"{name}@{self.sha256[:12]}"
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """``owner/name@revision`` as name and revision; a folder may have such a name of its own."""
+    if Path(name).exists():
+        return name, None
+    model, _, revision = name.partition("@")
+    return model, revision or None
+
+
 def locate_model(name: str, *, offline: bool, revision: str | None = None) -> LocatedModel:
     """Finds a model's files.
 

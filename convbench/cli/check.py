@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -41,12 +40,13 @@ def command(checkpoint: str, profile: str | None, device: Device, dtype: Dtype, 
     convbench check sentence-transformers/all-MiniLM-L6-v2 --json
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.backends.examine import examine
+    from convbench.backends.locate import split_revision
     from convbench.backends.placement import ModelConfig
     from convbench.errors import ConvbenchError, ResourceError
 
-    model, _, revision = (checkpoint, "", "") if Path(checkpoint).exists() else checkpoint.partition("@")
+    model, revision = split_revision(checkpoint)
     try:
-        config = ModelConfig(model=model, revision=revision or None, profile=read_profile(profile), device=device, dtype=dtype)
+        config = ModelConfig(model=model, revision=revision, profile=read_profile(profile), device=device, dtype=dtype)
         examined = examine(config, offline=offline)
     except ConvbenchError as error:
         if as_json:

@@ -9,6 +9,7 @@ from typing import Any
 from convbench.backends.checkpoint import open_checkpoint
 from convbench.backends.known import profile_of
 from convbench.backends.loaded import can_respond
+from convbench.backends.locate import split_revision
 from convbench.systems.base import name_from
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?")
@@ -35,12 +36,9 @@ def checkpoint_values(system: str, *, profile: str | dict[str, Any] | None, offl
         ResourceError: The checkpoint cannot be had or is broken.
         UsageError: Nothing says how it wants to be used.
     """
-    folder = Path(system)
-    if folder.is_dir():
-        model, revision, name = str(folder.resolve()), None, folder.resolve().name
-    else:
-        model, _, asked = system.partition("@")
-        revision, name = asked or None, model.rpartition("/")[2]
+    model, revision = split_revision(system)
+    folder = Path(model).resolve()
+    model, name = (str(folder), folder.name) if folder.is_dir() else (model, model.rpartition("/")[2])
     checkpoint = open_checkpoint(model, offline=offline, revision=revision)
     values = {
         "kind": "unified",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convbench.backends import locate
-from convbench.backends.locate import PackagedModel, locate_model
+from convbench.backends.locate import PackagedModel, locate_model, split_revision
 from convbench.errors import ResourceError
 from convbench.io.digests import value_sha256
 
@@ -160,7 +160,7 @@ class TestHub:
     @pytest.mark.parametrize("hub_offline", ["0", "1"])
     def test_a_hub_that_does_not_answer(self, tmp_path: Path, hub_offline: str) -> None:
         code = (
-            "from convbench.backends.locate import locate_model; from convbench.errors import ResourceError\n"
+            "from convbench.backends.locate import locate_model, split_revision; from convbench.errors import ResourceError\n"
             "try: locate_model('owner/never-fetched', offline=False)\n"
             "except ResourceError as error: print(error)"
         )
@@ -171,3 +171,10 @@ class TestHub:
         assert done.stdout.count("\n") == 1
         assert done.stdout.startswith("owner/never-fetched: not on this machine, nor given by the hub (")
         assert done.stdout.endswith("); give a local folder instead\n")
+
+
+def test_a_revision_stands_behind_the_name(tmp_path: Path) -> None:
+    assert split_revision("owner/name") == ("owner/name", None)
+    assert split_revision("owner/name@abc123") == ("owner/name", "abc123")
+    (tmp_path / "mine@home").mkdir()
+    assert split_revision(str(tmp_path / "mine@home")) == (str(tmp_path / "mine@home"), None)
