@@ -160,7 +160,7 @@ class TestHub:
     @pytest.mark.parametrize("hub_offline", ["0", "1"])
     def test_a_hub_that_does_not_answer(self, tmp_path: Path, hub_offline: str) -> None:
         code = (
-            "from convbench.backends.locate import locate_model, split_revision; from convbench.errors import ResourceError\n"
+            "from convbench.backends.locate import locate_model; from convbench.errors import ResourceError\n"
             "try: locate_model('owner/never-fetched', offline=False)\n"
             "except ResourceError as error: print(error)"
         )
