@@ -20,9 +20,7 @@ from convbench.harness.plan import system_config
 from convbench.harness.provenance import package_versions
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
-from convbench.metrics.retrieval import RetrievalMetric
-from convbench.metrics.rouge import RougeMetric
-from convbench.metrics.token_f1 import TokenF1Metric
+from convbench.metrics.selection import Selection
 from convbench.systems.catalog import baseline_names, shipped, system_values
 
 TOLERANCE = 0.005
@@ -38,8 +36,8 @@ def dataset_spec(entry: dict[str, str], real_data: Path) -> DatasetSpec:
 def measure(baseline: str, spec: DatasetSpec, folder: Path, cache: Path) -> dict[str, Any]:
     """One baseline on one set."""
     system = system_config(system_values(baseline), baseline).model_dump(mode="json")
-    metrics = [RetrievalMetric(), RougeMetric(), TokenF1Metric()]
-    results = run(RunSpec(system=system, dataset=spec), folder, metrics, cache=cache, offline=True)
+    selection = Selection(families=["retrieval", "rouge", "token-f1"])
+    results = run(RunSpec(system=system, dataset=spec), folder, selection, cache=cache, offline=True)
     return {
         "split": results.dataset.split,
         "turns": results.dataset.n_turns,

@@ -33,10 +33,17 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A text that a response is compared with."""
+    """A text that a response is compared with.
+
+    Attributes:
+        text: The text.
+        kind: What it is.
+        evidence: Ids of the passages that the text rests on, where the dataset says so for each reference (INSCIT).
+    """
 
     text: str
     kind: ReferenceKind = "response"
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +182,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One turn's value under one measure; ``value`` is None where ``reason`` says why it was not computed."""
+    """One turn's value under one measure; ``value`` is None where ``reason`` says why it was not computed.
+
+    Attributes:
+        turn_id: The turn.
+        measure: The measure's name, unique within a protocol.
+        value: The value.
+        reason: What there is to say of it.
+        protocol: The protocol that it was scored under; filled in by the harness.
+    """
 
     turn_id: str
     measure: str
     value: float | None
     reason: str | None = None
+    protocol: str = ""
 
 
 def conversation_of(turn_id: str) -> str:

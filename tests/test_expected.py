@@ -10,8 +10,7 @@ import yaml
 from convbench.harness.plan import system_config
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
-from convbench.metrics.retrieval import RetrievalMetric
-from convbench.metrics.token_f1 import TokenF1Metric
+from convbench.metrics.selection import Selection
 from convbench.systems.catalog import baseline_names, shipped, system_values
 
 SETS = yaml.safe_load((shipped("baselines") / "sets.yaml").read_text(encoding="utf-8"))
@@ -52,7 +51,7 @@ def test_scores(baseline, set_name, request, tmp_path, shared_cache):
     expected = EXPECTED[baseline]["scores"][set_name]
     system = system_config(system_values(baseline), baseline).model_dump(mode="json")
     spec = RunSpec(system=system, dataset=spec_of(set_name, request))
-    results = run(spec, tmp_path / "run", [RetrievalMetric(), TokenF1Metric()], cache=shared_cache, offline=True)
+    results = run(spec, tmp_path / "run", Selection(families=["retrieval", "token-f1"]), cache=shared_cache, offline=True)
     assert results.dataset.turnset_sha256 == expected["turnset_sha256"]
     assert results.dataset.collection_sha256 == expected["collection_sha256"]
     assert (results.dataset.n_turns, results.dataset.passages) == (expected["turns"], expected["passages"])

@@ -24,7 +24,8 @@ LAYERS = [
     {"systems"},
     {"analysis"},
     {"harness"},
-    {"report"},
+    {"exchange"},
+    {"validation", "report"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -12,7 +12,7 @@ from convbench.errors import UsageError
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
 from convbench.io.trec_run import read_trec_run
-from convbench.metrics.retrieval import RetrievalMetric
+from convbench.metrics.selection import Selection
 
 
 def replay(path) -> dict[str, object]:
@@ -29,7 +29,7 @@ def test_cast_judgements_score_a_run(real_data, tmp_path, split, folder, judged,
             drawn = chance.sample(sorted(grades), min(60, len(grades)))
             handle.writelines(f"{turn_id} Q0 {id_} 0 {grades[id_] / 2 + chance.random()} other\n" for id_ in drawn)
     spec = RunSpec(system=replay(tmp_path / "other.trec"), dataset=DatasetSpec(name="cast", split=split, data=str(root)))
-    results = run(spec, tmp_path / "run", [RetrievalMetric()], cache=tmp_path / "cache", offline=True)
+    results = run(spec, tmp_path / "run", Selection(families=["retrieval"]), cache=tmp_path / "cache", offline=True)
     ours = {metric.name: metric for metric in results.metrics}
     run_dict = {turn_id: dict(pairs) for turn_id, pairs in read_trec_run(tmp_path / "other.trec").items()}
     direct = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.3"}).evaluate(run_dict)
@@ -46,7 +46,7 @@ def test_a_system_that_needs_rewrites_says_so_before_it_does_anything(real_data,
     system = {"kind": "two-stage", "name": "r", "rewriter": "human", "retriever": {"type": "bm25"}}
     spec = RunSpec(system=system, dataset=DatasetSpec(name="inscit", split="dev", data=str(real_data / "inscit")))
     with pytest.raises(UsageError, match=r"211 of 211 turns have no human rewrite .*--rewrites FILE"):
-        run(spec, tmp_path / "run", [RetrievalMetric()], cache=tmp_path / "cache", offline=True)
+        run(spec, tmp_path / "run", Selection(families=["retrieval"]), cache=tmp_path / "cache", offline=True)
     assert not (tmp_path / "run").exists()
 
 

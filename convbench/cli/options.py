@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convbench.datasets.loading import Dataset
     from convbench.harness.results import Results
     from convbench.harness.spec import DatasetSpec
+    from convbench.metrics.selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,20 +75,43 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def metric_options(function: F) -> F:
-    """What is scored."""
+def metric_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What is scored; the command gets one ``selection``."""
     decorators = [
-        click.option("--metrics", default="retrieval,rouge,token-f1,bertscore", show_default=True, help="Metric families, by comma."),
+        click.option(
+            "--protocol",
+            "protocols",
+            multiple=True,
+            metavar="NAME",
+            help="Protocol (see `convbench protocols`). Default: the dataset's.",
+        ),
+        click.option("--metrics", metavar="FAMILY,...", help="Only these metric families of the protocols. Default: all."),
         click.option(
             "--bertscore-model", default="auto", show_default=True, help="Folder or hub id; 'auto' takes one already on this machine."
         ),
         click.option(
             "--bertscore-layer", type=click.IntRange(min=1), help="Layer of the BERTScore model. Default: bert-score's, or by a rule."
         ),
+        click.option("--bertscore-idf", is_flag=True, help="Weigh tokens by how rare they are in the references."),
+        click.option("--bertscore-rescale", is_flag=True, help="Rescale BERTScore with bert-score's English baseline of the model."),
+        click.option(
+            "--metric-set",
+            "metric_settings",
+            multiple=True,
+            metavar="FAMILY.KEY=VALUE",
+            help="Change a setting of a family (judge.model=NAME ...).",
+        ),
     ]
+
+    @functools.wraps(function)
+    def with_selection(*arguments: Any, offline: bool, **given: Any) -> None:
+        own = {name: given.pop(name) for name in _SELECTION}
+        function(*arguments, selection=_selection(**own, offline=offline), offline=offline, **given)
+
+    command: Callable[..., None] = with_selection
     for decorator in reversed(decorators):
-        function = decorator(function)
-    return function
+        command = decorator(command)
+    return command
 
 
 def environment_options(function: F) -> F:
@@ -138,15 +162,38 @@ def read_profile(profile: str | None) -> str | dict[str, Any] | None:
     return values
 
 
-def build_metrics(names: str, model: str, layer: int | None, *, offline: bool) -> list[Any]:
-    """The metric families that were asked for by name."""
-    from convbench.metrics import METRICS
+_SELECTION = (
+    "protocols", "metrics", "bertscore_model", "bertscore_layer", "bertscore_idf", "bertscore_rescale", "metric_settings",
+)  # fmt: skip
 
-    metrics = []
-    for name in dict.fromkeys(part.strip() for part in names.split(",")):
-        settings = {"model": model, "num_layers": layer, "offline": offline} if name == "bertscore" else {}
-        metrics.append(METRICS.get(name)(**settings))
-    return metrics
+
+def _selection(
+    *,
+    protocols: tuple[str, ...],
+    metrics: str | None,
+    bertscore_model: str,
+    bertscore_layer: int | None,
+    bertscore_idf: bool,
+    bertscore_rescale: bool,
+    metric_settings: tuple[str, ...],
+    offline: bool,
+) -> Selection:
+    from convbench.metrics import METRICS
+    from convbench.metrics.selection import Selection
+
+    families = [part.strip() for part in metrics.split(",")] if metrics is not None else None
+    for name in families or ():
+        METRICS.get(name)  # an unknown one is refused before anything is read
+    settings: dict[str, dict[str, Any]] = {"bertscore": {"model": bertscore_model, "num_layers": bertscore_layer, "offline": offline}}
+    settings |= {family: {"offline": offline} for family in ("judge", "entailment")}
+    settings["bertscore"] |= {key: True for key, on in (("idf", bertscore_idf), ("rescale", bertscore_rescale)) if on}
+    for key, value in parse_options(metric_settings, "--metric-set", "FAMILY.KEY=VALUE").items():
+        family, dot, setting = key.partition(".")
+        if not dot:
+            raise UsageError(f"--metric-set {key!r}: expected FAMILY.KEY=VALUE")
+        METRICS.get(family)
+        settings.setdefault(family, {})[setting] = read_value(value)
+    return Selection(protocols or None, families, settings)
 
 
 def show_reports(report: Path | None, runs: Sequence[tuple[Path, Results]], *, as_json: bool) -> None:

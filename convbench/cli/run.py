@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convbench.cli.options import (
     DATASET_HELP,
     Source,
-    build_metrics,
     data_options,
     environment_options,
     metric_options,
@@ -20,6 +19,9 @@ from convbench.cli.options import (
     read_value,
     show_reports,
 )
+
+if TYPE_CHECKING:
+    from convbench.metrics.selection import Selection
 
 
 @click.command("run")
@@ -50,9 +52,7 @@ def command(
     profile: str | None,
     settings: tuple[str, ...],
     seed: int,
-    metrics: str,
-    bertscore_model: str,
-    bertscore_layer: int | None,
+    selection: Selection,
     cache: Path | None,
     offline: bool,
     dry_run: bool,
@@ -77,13 +77,12 @@ def command(
     from convbench.report.write import write_reports
 
     sources = [source.spec(name) for name in dict.fromkeys(datasets)]
-    scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
     changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
     request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline, read_profile(profile), changes)
     if dry_run:
         _show_plans(plan_all(request), as_json=as_json)
         return
-    outcome = run_all(request, scorers)
+    outcome = run_all(request, selection)
     show_reports(write_reports(outcome.runs, outcome.folder), outcome.runs, as_json=as_json)
     if outcome.errors:
         raise outcome.errors[0]

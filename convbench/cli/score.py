@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import build_metrics, environment_options, metric_options, show_reports
+from convbench.cli.options import environment_options, metric_options, show_reports
+
+if TYPE_CHECKING:
+    from convbench.metrics.selection import Selection
 
 
 @click.command("score")
@@ -16,9 +20,7 @@ from convbench.cli.options import build_metrics, environment_options, metric_opt
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON on stdout.")
 def command(
     runs: tuple[Path, ...],
-    metrics: str,
-    bertscore_model: str,
-    bertscore_layer: int | None,
+    selection: Selection,
     cache: Path | None,
     offline: bool,
     as_json: bool,
@@ -34,6 +36,5 @@ def command(
     from convbench.io.cache import cache_root
     from convbench.report.write import write_reports
 
-    scorers = build_metrics(metrics, bertscore_model, bertscore_layer, offline=offline)
-    scored = [(path, rescore(path, scorers, cache=cache or cache_root(), offline=offline)) for path in runs]
+    scored = [(path, rescore(path, selection, cache=cache or cache_root(), offline=offline)) for path in runs]
     show_reports(write_reports(scored), scored, as_json=as_json)

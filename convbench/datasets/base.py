@@ -64,7 +64,13 @@ class SplitSize(Config):
 
 
 class DatasetCard(Config):
-    """Facts about a dataset, kept in ``datasets/cards/<name>.yaml``."""
+    """Facts about a dataset, kept in ``datasets/cards/<name>.yaml``.
+
+    Attributes:
+        retrieval_turns: The rule that chooses the turns of retrieval measures, in words.
+        protocols: The protocols that the dataset is scored under where none is asked for; the first that have a measure come first.
+        bm25: The parameters that the literature uses.
+    """
 
     name: str
     title: str
@@ -77,6 +83,7 @@ class DatasetCard(Config):
     splits: dict[str, SplitSize]
     files: list[str]
     retrieval_turns: str
+    protocols: list[str] = Field(default_factory=lambda: ["convgqr-line", "response-overlap", "response-diagnostics"])
     bm25: dict[str, float] = Field(default_factory=dict)
 
 

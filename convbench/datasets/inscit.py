@@ -15,7 +15,7 @@ from convbench.datasets.grouping import unique_passages
 from convbench.errors import DataError, MissingFileError
 from convbench.io.jsonl import read_json
 from convbench.io.records import Record, read_list
-from convbench.types import Conversation, Exchange, Passage, Qrels, Reference, Turn, qrels_of
+from convbench.types import Conversation, Exchange, Passage, Qrels, Reference, ReferenceKind, Turn, qrels_of
 
 _OPENING = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:seedArticle|turns)"')
 _TSV = ["full_wiki_segments*.tsv"]
@@ -103,7 +103,7 @@ def _turns(name: str, conversation: Record) -> Iterator[Turn]:
             id=f"{name}_{number}",
             query=context[-1],
             history=tuple(Exchange(f"{name}_{n}", context[2 * n - 2], context[2 * n - 1]) for n in range(1, number)),
-            references=tuple(Reference(text, "additional" if i else "response") for i, text in enumerate(responses[-1])),
+            references=tuple(_reference(label, "additional" if i else "response") for i, label in enumerate(labels)),
             gold={passage.id: 1 for label in labels for _, passage in _evidence(label)},
             topic=topic,
             labels=_slices(labels),
@@ -121,6 +121,10 @@ def _check_context(record: Record, context: list[str], responses: list[list[str]
     for n, (said, labelled) in enumerate(zip(context[1::2], responses, strict=True), 1):
         if said.split() not in [text.split() for text in labelled]:
             raise record.error(f"field 'context'[{2 * n - 1}]: {said!r:.60} is no label response of turn {n}")
+
+
+def _reference(label: Record, kind: ReferenceKind) -> Reference:
+    return Reference(label.get("response", str), kind, tuple(dict.fromkeys(passage.id for _, passage in _evidence(label))))
 
 
 def _slices(labels: list[Record]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from convbench.datasets.corpora import jsonl_passages
 from convbench.datasets.files import find_one
 from convbench.datasets.grouping import group_turns, unique_passages
 from convbench.datasets.orquac_gold import locate_texts, name_texts, positive_evidences, read_qrels
-from convbench.datasets.quac import answer_labels, read_quac, turn_id
+from convbench.datasets.quac import answer_labels, read_quac, turn_id, with_main
 from convbench.errors import DataError, MissingFileError
 from convbench.io.jsonl import read_jsonl
 from convbench.io.records import Record
@@ -193,9 +193,8 @@ class ORQuAC:
 
 def _with_answers(turn: Turn, asked: Turn) -> Turn:
     """The turn with the other human answers of QuAC's turn, and its article's title."""
-    known = {reference.text for reference in turn.references}
-    others = tuple(Reference(reference.text, "additional") for reference in asked.references if reference.text not in known)
-    return replace(turn, references=(*turn.references, *others), topic=asked.topic)
+    main, *others = with_main(turn.references[0].text, [reference.text for reference in asked.references])
+    return replace(turn, references=(Reference(main), *(Reference(text, "additional") for text in others)), topic=asked.topic)
 
 
 def _blocks(path: Path) -> Iterator[Passage]:

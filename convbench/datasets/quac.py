@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from convbench.io.jsonl import read_json
@@ -46,6 +46,14 @@ def answer_labels(record: Record, answer: str) -> dict[str, str]:
     return labels
 
 
+def with_main(main: str, answers: Sequence[str]) -> list[str]:
+    """``main`` first, then the other answers; one that several people gave stays as often, since the official scorer counts heads."""
+    others = list(answers)
+    if main in others:
+        others.remove(main)
+    return [main, *others]
+
+
 def _dialog(paragraph: Record, topic: str | None) -> Iterator[tuple[Record, Turn]]:
     dialog = paragraph.get("id", str)
     history: list[Exchange] = []
@@ -55,10 +63,10 @@ def _dialog(paragraph: Record, topic: str | None) -> Iterator[tuple[Record, Turn
             raise record.error(f"field 'id': expected a question of dialog {dialog!r}, found {record.values['id']!r}")
         answers = [answer.get("text", str) for answer in record.records("answers")]
         if "orig_answer" in record.values:  # the answer that the dialog went on with
-            answers.insert(0, record.record("orig_answer").get("text", str))
+            answers = with_main(record.record("orig_answer").get("text", str), answers)
         if not answers:
             raise record.error("field 'answers' is empty; expected one human answer at least")
-        main, *others = dict.fromkeys(answers)
+        main, *others = answers
         question = record.get("question", str)
         yield (
             record,

@@ -15,7 +15,7 @@ from convbench.harness.plan import Plan, system_config
 from convbench.harness.results import Results
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
-from convbench.metrics.base import Metric
+from convbench.metrics.selection import Selection
 from convbench.systems.catalog import system_values
 
 log = logging.getLogger(__name__)
@@ -90,13 +90,13 @@ def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[st
     return {**values, path[0]: changed}
 
 
-def run_all(request: RunRequest, metrics: Sequence[Metric]) -> Outcome:
+def run_all(request: RunRequest, selection: Selection) -> Outcome:
     """Runs every pair; one that fails does not keep the others from finishing."""
     whole = batch(request)
     outcome = Outcome(whole.folder)
     for spec, path in whole.pairs:
         try:
-            outcome.runs.append((path, run(spec, path, metrics, cache=request.cache, offline=request.offline)))
+            outcome.runs.append((path, run(spec, path, selection, cache=request.cache, offline=request.offline)))
         except ConvbenchError as error:
             if len(whole.pairs) > 1:
                 log.error("%s on %s: %s", spec.system["name"], spec.dataset.name, error)

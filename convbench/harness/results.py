@@ -7,25 +7,24 @@ they are measured once: what is finished keeps its costs, and the same command a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from convbench.analysis.bootstrap import RESAMPLES, clustered_interval
+from convbench.analysis.bootstrap import RESAMPLES
 from convbench.config import Config, build_config
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
-from convbench.metrics.base import MISSING, Side
-from convbench.types import Score, conversation_of
+from convbench.metrics.base import Side
 
 
 class MetricResult(Config):
     """One measure over its turn set; ``value`` is null where ``reason`` says why it was not computed."""
 
     name: str
-    side: Side = Field(description="what is scored: rankings or responses")
+    protocol: str = Field(default="", description="the named protocol; empty for a family that stands in none")
+    side: Side = Field(description="what is scored: rankings, responses, or the evidence that responses name")
     signature: str
     value: float | None
     ci: tuple[float, float] | None = Field(default=None, description="95 % interval, conversations resampled")
@@ -33,7 +32,9 @@ class MetricResult(Config):
     n_conversations: int
     n_missing: int
     turn_set: str = Field(description="the rule that chose the turns")
+    aggregate: Literal["mean", "corpus"] = Field(default="mean", description="mean of the turns' values, or one over all turns")
     higher_is_better: bool = True
+    ranks: bool = Field(default=True, description="whether systems may be ordered by it")
     reason: str | None = None
 
 
@@ -131,28 +132,6 @@ class Results(Config):
     )
     packages: dict[str, str]
     warnings: list[str]
-
-
-def aggregate(name: str, signature: str, scores: Sequence[Score], *, side: Side, rule: str, higher_is_better: bool) -> MetricResult:
-    """The mean of a measure over its turn set, turn-weighted; turns whose score is None are left out and said so."""
-    valued = [score for score in scores if score.value is not None]
-    values = [score.value for score in valued if score.value is not None]
-    clusters = [conversation_of(score.turn_id) for score in valued]
-    left_out = len(scores) - len(valued)
-    reason = f"{left_out} turns without a value: {next(s.reason for s in scores if s.value is None)}" if left_out else None
-    return MetricResult(
-        name=name,
-        side=side,
-        signature=signature,
-        value=sum(values) / len(values) if values else None,
-        ci=clustered_interval(values, clusters) if values else None,
-        n_turns=len(values),
-        n_conversations=len(set(clusters)),
-        n_missing=sum(score.reason == MISSING for score in scores),
-        turn_set=rule,
-        higher_is_better=higher_is_better,
-        reason=reason if values else reason or "the turn set is empty",
-    )
 
 
 def write_results(path: Path, results: Results) -> None:

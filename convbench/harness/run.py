@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,24 +15,25 @@ from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
 from convbench.harness.provenance import environment
 from convbench.harness.results import Results, read_results, write_results
-from convbench.harness.scoring import Checked, Scored, check_metrics, merged, not_computed, read_scores, score_run, write_scores
+from convbench.harness.score_file import read_scores, write_scores
+from convbench.harness.scoring import Checked, Scored, check_parts, merged, not_computed, score_run
 from convbench.harness.spec import RunSpec
 from convbench.harness.summary import summarise
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
-from convbench.metrics.base import Metric
+from convbench.metrics.selection import Selection
 from convbench.types import TurnRecord
 
 log = logging.getLogger(__name__)
 
 
-def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool) -> Results:
+def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline: bool) -> Results:
     """Runs a specification into a run folder; whatever the folder holds of it already is kept.
 
     Args:
         spec: System, dataset, seed.
         path: The run folder; created, or one that this very run was started in before.
-        metrics: What to score.
+        selection: What to score.
         cache: Folder for stores, indexes and embeddings.
         offline: Refuse the network.
 
@@ -42,7 +43,7 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
     """
     folder = RunFolder(path)
     plan = Plan(spec, folder, cache, offline=offline)
-    checked = check_metrics(metrics)
+    checked = check_parts(selection.parts(plan.dataset))
     _ = plan.stages  # a stage that cannot do some turn says so before the folder is made
     with folder.locked():
         folder.refuse_other(spec, plan.inputs)
@@ -54,7 +55,7 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
             log.info("%s on %s: every stage is finished, nothing to infer", plan.system.name, plan.dataset.name)
         try:
             records = execution.inference()
-            results = _score(execution, records, metrics, checked)
+            results = _score(execution, records, checked)
         except (ConvbenchError, OSError, KeyboardInterrupt) as error:
             with suppress(StorageError):  # on a full disk the note fails too
                 _note(plan, [*history, _ended(started, "failed", execution, str(error) or "interrupted")])
@@ -63,7 +64,7 @@ def run(spec: RunSpec, path: Path, metrics: Sequence[Metric], *, cache: Path, of
     return results
 
 
-def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool) -> Results:
+def rescore(path: Path, selection: Selection, *, cache: Path, offline: bool) -> Results:
     """Scores a finished run folder with more metrics, or again; nothing is inferred, and measures not asked for stay as they are.
 
     Raises:
@@ -74,21 +75,21 @@ def rescore(path: Path, metrics: Sequence[Metric], *, cache: Path, offline: bool
     if not folder.turns.exists():
         raise UsageError(f"{path}: inference is not finished; run the same `convbench run` command again first")
     plan = Plan(spec, folder, cache, offline=offline)
-    checked = check_metrics(metrics)
+    checked = check_parts(selection.parts(plan.dataset))
     with folder.locked():
         folder.refuse_other(spec, plan.inputs)
         execution = Execution(plan)
         records = dict(read_run(folder.turns).records)
-        return _score(execution, records, metrics, checked)
+        return _score(execution, records, checked)
 
 
-def _score(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric], checked: Checked) -> Results:
+def _score(execution: Execution, records: Mapping[str, TurnRecord], checked: Checked) -> Results:
     """Scores a run and writes ``scores.jsonl`` and ``results.json``; measures of this very run that were not asked for stay in them."""
     folder = execution.plan.folder
     run_sha256 = file_sha256(folder.turns)
     later = score_run(execution, records, checked.ready, run_sha256)
     later.results.extend(map(not_computed, checked.unavailable))
-    scored = merged(_earlier(folder, run_sha256), later, [metric.name for metric in metrics])
+    scored = merged(_earlier(folder, run_sha256), later, [*checked.ready, *(unavailable.part for unavailable in checked.unavailable)])
     write_scores(folder.scores, scored.scores)
     results = summarise(execution, records, scored.results, run_sha256)
     write_results(folder.results, results)

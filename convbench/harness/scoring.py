@@ -1,58 +1,61 @@
-"""Scoring a run: every metric is a resumable stage of its own, so a new metric never needs new inference."""
+"""Scoring a run: every metric of a protocol is a resumable stage of its own, so a new metric never needs new inference."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from convbench.datasets.loading import Dataset
+from convbench.datasets.store import ArrowPassageStore
 from convbench.errors import ResourceError
+from convbench.harness.aggregates import Aggregated, aggregate
 from convbench.harness.execute import Execution
 from convbench.harness.plan import split_batches
-from convbench.harness.results import MetricResult, aggregate
+from convbench.harness.results import MetricResult
 from convbench.harness.stage_output import StageOutput
-from convbench.io.atomic import atomic_text
 from convbench.io.digests import value_sha256
-from convbench.io.jsonl import dump_line, read_jsonl
-from convbench.io.records import Record
-from convbench.metrics.base import GradedMetric, Measure, Metric, Side, response_references
-from convbench.systems.base import Row
+from convbench.metrics.base import MISSING, ConversationMetric, CorpusMetric, Measure, PassageMetric, Side
+from convbench.metrics.protocol import ScoringPart
+from convbench.metrics.responses import references_of
+from convbench.metrics.turn_rules import turn_set
+from convbench.systems.base import Row, Unit
 from convbench.types import Score, Turn, TurnRecord, TurnSet
 
 log = logging.getLogger(__name__)
 
+SKIPPED = "missing from the run and left out, as the protocol has it"
+
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A metric that cannot be computed here, and why."""
+    """A part that cannot be computed here, and why."""
 
-    metric: Metric
+    part: ScoringPart
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Metrics that can be computed here, and those that cannot."""
+    """Parts that can be computed here, and those that cannot."""
 
-    ready: list[Metric]
+    ready: list[ScoringPart]
     unavailable: list[Unavailable]
 
 
-def check_metrics(metrics: Sequence[Metric]) -> Checked:
-    """Sorts metrics into those whose resources are there and those whose are not; asked before any inference."""
-    ready: list[Metric] = []
+def check_parts(parts: Sequence[ScoringPart]) -> Checked:
+    """Sorts parts into those whose resources are there and those whose are not; asked before any inference."""
+    ready: list[ScoringPart] = []
     unavailable: list[Unavailable] = []
-    for metric in metrics:
+    for part in parts:
         try:
-            metric.check_resources()
-            metric.measures()  # refuses settings that do not fit the model
-            ready.append(metric)
+            part.metric.check_resources()
+            part.metric.measures()  # refuses settings that do not fit the model
+            ready.append(part)
         except ResourceError as error:
-            log.warning("%s will not be computed: %s", metric.name, error)
-            unavailable.append(Unavailable(metric, str(error)))
+            if str(error) not in {known.reason for known in unavailable}:
+                log.warning("%s will not be computed: %s", part.metric.name, error)
+            unavailable.append(Unavailable(part, str(error)))
     return Checked(ready, unavailable)
 
 
@@ -64,76 +67,85 @@ class Scored:
     scores: list[Score]
 
 
-def fitted(metric: Metric, dataset: Dataset) -> Metric:
-    """The metric as the dataset's literature uses it on this split."""
-    return metric.from_grade(dataset.card.splits[dataset.split].relevant_from) if isinstance(metric, GradedMetric) else metric
+def score_run(execution: Execution, records: Mapping[str, TurnRecord], parts: Sequence[ScoringPart], run_sha256: str) -> Scored:
+    """Scores ``records`` with every part; a side that no record of the run has (a TREC run's responses) is not computed.
 
-
-def score_run(execution: Execution, records: Mapping[str, TurnRecord], metrics: Sequence[Metric], run_sha256: str) -> Scored:
-    """Scores ``records`` with every metric; a side that no record of the run has (a TREC run's responses) is not computed."""
-    plan = execution.plan
-    collection = (execution.collection()["sha256"] or "unchecked")[:12]
+    Raises:
+        InvariantError: A number cannot be right.
+    """
     scored = Scored([], [])
-    for metric in (fitted(metric, plan.dataset) for metric in metrics):
-        searched = metric.needs == "ranking" and plan.system.needs_passages  # then empty rankings are its answer, and score 0
-        if not searched and not any(_has_side(record, metric.needs) for record in records.values()):
-            scored.results.append(not_computed(Unavailable(metric, f"the run holds no {metric.needs}s")))
+    for part in parts:
+        if reason := _impossible(execution, part, records):
+            scored.results.append(not_computed(Unavailable(part, reason)))
             continue
-        turn_set = turn_set_for(plan.dataset, metric)
-        turns = _turns_of(plan.dataset, turn_set)
-        scores = _metric_scores(execution, metric, turns, turn_set, run_sha256, records)
+        chosen = turn_set(part.turns, execution.plan.dataset)
+        wanted = set(chosen.ids)
+        turns = [turn for turn in execution.plan.dataset.turns if turn.id in wanted]
+        scores = _part_scores(execution, part, turns, chosen, run_sha256, records)
         scored.scores.extend(scores)
-        for measure in metric.measures():
-            own = [score for score in scores if score.measure == measure.name]
-            signature = full_signature(measure, metric, turn_set, collection)
-            better = measure.higher_is_better
-            scored.results.append(aggregate(measure.name, signature, own, side=metric.needs, rule=turn_set.rule, higher_is_better=better))
+        scored.results.extend(_results(execution, part, turns, chosen, scores, records))
     return scored
 
 
-def merged(earlier: Scored, later: Scored, asked: Iterable[str]) -> Scored:
-    """Earlier and later scores of one run: a measure that both have is the later one's.
+def _results(
+    execution: Execution,
+    part: ScoringPart,
+    turns: Sequence[Turn],
+    chosen: TurnSet,
+    scores: Sequence[Score],
+    records: Mapping[str, TurnRecord],
+) -> list[MetricResult]:
+    by_measure: dict[str, list[Score]] = {}
+    for score in scores:
+        by_measure.setdefault(score.measure, []).append(score)
+    corpus = part.metric.corpus_values(turns, records) if isinstance(part.metric, CorpusMetric) else {}
+    results = []
+    for measure in part.metric.measures():
+        own = by_measure.get(measure.name, [])
+        values: Aggregated = aggregate(measure, own, turns, corpus.get(measure.name))
+        results.append(
+            MetricResult(
+                name=measure.name,
+                protocol=part.protocol,
+                side=part.metric.needs,
+                signature=full_signature(measure, part, chosen, execution),
+                value=values.value,
+                ci=values.interval,
+                aggregate=values.kind,
+                n_turns=values.n_turns,
+                n_conversations=values.n_conversations,
+                n_missing=sum(score.reason in (MISSING, SKIPPED) for score in own),
+                turn_set=chosen.rule,
+                higher_is_better=measure.higher_is_better,
+                ranks=measure.ranks,
+                reason=values.reason,
+            )
+        )
+    return results
+
+
+def merged(earlier: Scored, later: Scored, asked: Iterable[ScoringPart]) -> Scored:
+    """Earlier and later scores of one run: a measure that both have under one protocol is the later one's.
 
     Args:
         earlier: What was scored before.
         later: What is scored now.
-        asked: The metric families scored now; under such a name ``earlier`` may say that the family could not be computed.
+        asked: The parts scored now; under such a family ``earlier`` may say that it could not be computed.
     """
-    replaced = {*asked, *(result.name for result in later.results)}
-    kept = [result for result in earlier.results if result.name not in replaced]
-    measures = {result.name for result in kept}
-    return Scored([*kept, *later.results], [*(score for score in earlier.scores if score.measure in measures), *later.scores])
-
-
-def write_scores(path: Path, scores: Iterable[Score]) -> None:
-    """Writes ``scores.jsonl`` atomically: a line a turn and measure, metric by metric."""
-    with atomic_text(path) as handle:
-        for score in scores:
-            handle.write(dump_line(_score_json(score)))
-
-
-def read_scores(path: Path) -> list[Score]:
-    """Reads ``scores.jsonl``."""
-    scores = []
-    for line, value in read_jsonl(path):
-        record = Record(path, value, line=line)
-        number = value.get("value")
-        if number is not None and not isinstance(number, int | float):
-            raise record.error(f"field 'value': expected a number or null, found {number!r:.40}")
-        scores.append(Score(record.get("turn_id", str), record.get("measure", str), number, record.optional("reason", str, "") or None))
-    return scores
-
-
-def _has_side(record: TurnRecord, side: Side) -> bool:
-    return bool(record.passages) if side == "ranking" else record.response is not None
+    replaced = {(part.protocol, part.metric.name) for part in asked} | {(result.protocol, result.name) for result in later.results}
+    kept = [result for result in earlier.results if (result.protocol, result.name) not in replaced]
+    measures = {(result.protocol, result.name) for result in kept}
+    scores = [score for score in earlier.scores if (score.protocol, score.measure) in measures]
+    return Scored([*kept, *later.results], [*scores, *later.scores])
 
 
 def not_computed(unavailable: Unavailable) -> MetricResult:
-    """The result of a metric that could not be computed, under the family's name."""
-    metric = unavailable.metric
+    """The result of a part that could not be computed, under the family's name."""
+    part = unavailable.part
     return MetricResult(
-        name=metric.name,
-        side=metric.needs,
+        name=part.metric.name,
+        protocol=part.protocol,
+        side=part.metric.needs,
         signature="",
         value=None,
         n_turns=0,
@@ -144,40 +156,56 @@ def not_computed(unavailable: Unavailable) -> MetricResult:
     )
 
 
-def turn_set_for(dataset: Dataset, metric: Metric) -> TurnSet:
-    """Retrieval measures average over the judged turns, response measures over the turns with a reference."""
-    return dataset.retrieval_turns() if metric.needs == "ranking" else dataset.response_turns()
+def full_signature(measure: Measure, part: ScoringPart, chosen: TurnSet, execution: Execution) -> str:
+    """The measure's signature with protocol, missing policy, turn set and, where values depend on it, the collection."""
+    name, _, rest = measure.signature.partition("|")
+    parts = [name, f"protocol:{part.protocol or 'none'}", *([rest] if rest else []), f"missing:{part.missing}"]
+    parts.append(f"turns:{chosen.sha256[:12]}")
+    if part.metric.needs == "ranking" or _reads_passages(part):
+        parts.append(f"collection:{(execution.collection()['sha256'] or 'unchecked')[:12]}")
+    return "|".join(parts)
 
 
-def full_signature(measure: Measure, metric: Metric, turn_set: TurnSet, collection: str) -> str:
-    """The measure's signature with the turn set and, for rankings, the collection that the numbers hold for."""
-    place = f"|collection:{collection}" if metric.needs == "ranking" else ""
-    return f"{measure.signature}|turns:{turn_set.sha256[:12]}{place}"
+def _impossible(execution: Execution, part: ScoringPart, records: Mapping[str, TurnRecord]) -> str | None:
+    """Why a part cannot be computed on this run, if it cannot."""
+    needs = part.metric.needs
+    searched = needs == "ranking" and execution.plan.system.needs_passages  # then empty rankings are its answer, and score 0
+    if not searched and not any(_has_side(record, needs) for record in records.values()):
+        return f"the run holds no {needs}s" if needs != "evidence" else "the run names no passages as evidence"
+    if _reads_passages(part) and execution.store is None:
+        return "it compares texts of passages, and the collection is not at hand: give it with --corpus"
+    return None
 
 
-def _turns_of(dataset: Dataset, turn_set: TurnSet) -> list[Turn]:
-    wanted = set(turn_set.ids)
-    return [turn for turn in dataset.turns if turn.id in wanted]
+def _reads_passages(part: ScoringPart) -> bool:
+    return isinstance(part.metric, PassageMetric) and part.metric.reads_passages
 
 
-def _metric_scores(
+def _has_side(record: TurnRecord, side: Side) -> bool:
+    return bool(record.passages if side == "ranking" else record.evidence) if side != "response" else record.response is not None
+
+
+def _part_scores(
     execution: Execution,
-    metric: Metric,
+    part: ScoringPart,
     turns: Sequence[Turn],
-    turn_set: TurnSet,
+    chosen: TurnSet,
     run_sha256: str,
     records: Mapping[str, TurnRecord],
 ) -> list[Score]:
-    plan = execution.plan
+    plan, metric = execution.plan, part.metric
     signatures = [measure.signature for measure in metric.measures()]
-    truth = value_sha256([[turn.id, dict(turn.gold), response_references(turn)] for turn in turns])
-    key = value_sha256(["score", metric.name, metric.version, signatures, turn_set.sha256, truth, run_sha256])
-    batches = split_batches(turns, metric.batch_size)
-    output = StageOutput(plan.folder.stages, f"score-{metric.name}", key, [[turn.id for turn in batch] for batch in batches])
+    truth = value_sha256([_truth(turn) for turn in turns])
+    key = value_sha256(["score", metric.name, metric.version, signatures, chosen.sha256, truth, plan.inputs, run_sha256])
+    unit: Unit = "conversation" if isinstance(metric, ConversationMetric) else "turn"
+    batches = split_batches(turns, metric.batch_size, unit)
+    output = StageOutput(plan.folder.stages, part.label, key, [[turn.id for turn in batch] for batch in batches])
 
     def prepare() -> None:
+        if _reads_passages(part):
+            _open_passages(metric, execution.store)
         if hasattr(metric, "prepare"):
-            metric.prepare([text for turn in turns for text in response_references(turn)])
+            metric.prepare([text for turn in turns for text in references_of(turn, getattr(metric, "against", "response"))])
 
     def compute(_: int, batch: Sequence[Turn]) -> list[Row]:
         by_turn: dict[str, list[dict[str, Any]]] = {turn.id: [] for turn in batch}
@@ -186,9 +214,19 @@ def _metric_scores(
         return [{"turn_id": turn_id, "scores": values} for turn_id, values in by_turn.items()]
 
     rows = execution.compute(output, batches, prepare, compute)
-    return [Score(row["turn_id"], **values) for row in rows for values in row["scores"]]
+    scores = [Score(row["turn_id"], **values, protocol=part.protocol) for row in rows for values in row["scores"]]
+    return scores if part.missing == "zero" else [_skipped(score) for score in scores]
 
 
-def _score_json(score: Score) -> dict[str, Any]:
-    line: dict[str, Any] = {"turn_id": score.turn_id, "measure": score.measure, "value": score.value}
-    return line | {"reason": score.reason} if score.reason else line
+def _open_passages(metric: Any, store: ArrowPassageStore | None) -> None:
+    metric.open_passages(store)
+
+
+def _skipped(score: Score) -> Score:
+    return replace(score, value=None, reason=SKIPPED) if score.reason == MISSING else score
+
+
+def _truth(turn: Turn) -> list[Any]:
+    """What a turn's scores depend on besides the run and the files, whose digests are part of the key too."""
+    references = [[reference.kind, reference.text, list(reference.evidence)] for reference in turn.references]
+    return [turn.id, turn.query, dict(turn.gold), references, dict(turn.labels)]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from convbench.datasets.store import PassageStore
 from convbench.types import Score, Turn, TurnRecord
 
-Side = Literal["ranking", "response"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Side = Literal["ranking", "response", "evidence"]
+"""What is scored: the ranking, the response, or the passages that the response rests on."""
+Against = Literal["response", "knowledge"]
+"""Which texts of a turn a response is compared with."""
 
 MISSING = "missing from the run"
 """Reason given with the 0 that a turn absent from the run scores."""
@@ -20,13 +28,18 @@ class Measure:
 
     Attributes:
         name: The field's name for it (``nDCG@3``, ``rougeL``, ``F1-max``).
-        signature: Everything that changes its value, sacreBLEU style: ``name|key:value|...``. The harness adds the turn set.
+        signature: Everything that changes its value, sacreBLEU style: ``name|key:value|...``. The harness adds the protocol, the missing
+            policy, the turn set and, for rankings, the collection.
         higher_is_better: False for error-like measures.
+        ranks: Whether systems may be ordered by it. False for what only describes (a length, a judge's opinion).
+        scale: ``unit`` where every value lies in [0, 1], which is then checked; ``any`` otherwise.
     """
 
     name: str
     signature: str
     higher_is_better: bool = True
+    ranks: bool = True
+    scale: Literal["unit", "any"] = "unit"
 
 
 def signature(name: str, **parts: object) -> str:
@@ -68,13 +81,45 @@ class Metric(Protocol):
 
 
 @runtime_checkable
-class GradedMetric(Protocol):
-    """A metric that needs to know from which grade on a passage is relevant; a dataset's card says so."""
+class PassageMetric(Protocol):
+    """A metric that can read passages' texts.
 
-    def from_grade(self, grade: int) -> Metric:
-        """The same metric counting from another grade."""
+    Attributes:
+        reads_passages: Whether it does with its settings; its values then depend on the collection, and where that is not at hand it is not
+            computed.
+    """
+
+    reads_passages: bool
+
+    def open_passages(self, passages: PassageStore) -> None:
+        """Hands over the passages, once, before the first ``score``."""
 
 
-def response_references(turn: Turn) -> list[str]:
-    """The texts a response is compared with: kinds ``response`` and ``additional``, in order."""
-    return [reference.text for reference in turn.references if reference.kind in ("response", "additional")]
+@runtime_checkable
+class ConversationMetric(Protocol):
+    """A metric that scores whole conversations: its batches are counted in them and never cut one."""
+
+    whole_conversations: Literal[True]
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusValue:
+    """The value of a measure that is no mean over turns.
+
+    Attributes:
+        value: The value over all turns; None where it is undefined.
+        statistics: Turns × p counts whose sum over any turns gives the value over those turns, for the interval; None where there are none.
+        combine: From the p sums to the value.
+    """
+
+    value: float | None
+    statistics: NDArray[np.float64] | None = None
+    combine: Callable[[NDArray[np.float64]], float] | None = None
+
+
+@runtime_checkable
+class CorpusMetric(Protocol):
+    """A metric some of whose measures are computed over all turns at once (BLEU); ``score`` still gives something for each turn."""
+
+    def corpus_values(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> Mapping[str, CorpusValue]:
+        """Measure -> its value over ``turns``; measures that are means are left out."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from convbench.backends.locate import LocatedModel, locate_model
 from convbench.errors import ResourceError, UsageError
-from convbench.metrics.base import Measure, Side, response_references, signature
+from convbench.metrics.base import Against, Measure, Side, signature
 from convbench.metrics.bert_model import BertModel, Triple
-from convbench.metrics.responses import Compared, response_of, score_responses
+from convbench.metrics.responses import Compared, against, references_of, response_of, score_responses
 from convbench.types import Score, Turn, TurnRecord
 
 NAMES = ("bertscore-p", "bertscore-r", "bertscore-f1")
@@ -36,6 +36,7 @@ class BertScoreMetric:
         offline: Refuse the network.
         batch_size: Texts that go through the model together. Four times as many turns are scored together, for texts of like length
             are put into one batch.
+        measures: Names of the measures, all with ``(knowledge)`` where the knowledge text is the reference.
     """
 
     name = "bertscore"
@@ -50,7 +51,14 @@ class BertScoreMetric:
         rescale: bool = False,
         offline: bool = False,
         batch_size: int = 64,
+        measures: Sequence[str] = NAMES,
     ) -> None:
+        self._names = list(measures)
+        self.against: Against
+        self.against, bases = against(self.name, self._names)
+        if unknown := [base for base in bases if base not in NAMES]:
+            raise UsageError(f"bertscore: no measure {unknown[0]!r}; expected {', '.join(NAMES)}")
+        self._columns = [NAMES.index(base) for base in bases]
         self.batch_size = 4 * batch_size
         self._name = model
         self._num_layers = num_layers
@@ -61,7 +69,7 @@ class BertScoreMetric:
         self._idf: Mapping[int, float] | None = None
 
     def measures(self) -> list[Measure]:
-        """bertscore-p, bertscore-r and bertscore-f1.
+        """The measures asked for.
 
         Raises:
             ResourceError: The model cannot be had; its name, layer and limit are part of the signature.
@@ -72,10 +80,12 @@ class BertScoreMetric:
             "rescale": "en" if self._rescales else "no",
             "max": model.max_tokens,
             "refs": "max",
+            "against": self.against,
             "bert_score": metadata.version("bert-score"),
             "transformers": ".".join(transformers.split(".")[:2]),
         }
-        return [Measure(name, signature(f"{name}|model:{self._located.label}|L{model.layers}", **parts)) for name in NAMES]
+        stems = {name: f"{name}|model:{self._located.label}|L{model.layers}" for name in self._names}
+        return [Measure(name, signature(stem, **parts), scale="any") for name, stem in stems.items()]  # cosines may be negative
 
     def check_resources(self) -> None:
         """Finds the model (without loading it) and, for rescaling, its baseline.
@@ -102,7 +112,7 @@ class BertScoreMetric:
         """
         if self._uses_idf and self._idf is None:
             raise UsageError("bertscore: idf weights come from all references; call prepare(references) before score")
-        compared = [(response, response_references(turn)) for turn in turns if (response := response_of(records, turn)) is not None]
+        compared = [(response, references_of(turn, self.against)) for turn in turns if (response := response_of(records, turn)) is not None]
         empty, long = self._model.sort_out(text for response, references in compared for text in (response, *references))
         pairs = dict.fromkeys((response, reference) for response, references in compared for reference in references)
         usable = [pair for pair in pairs if empty.isdisjoint(pair)]
@@ -110,17 +120,18 @@ class BertScoreMetric:
 
         def compare(response: str, references: list[str]) -> Compared:
             if response in empty:
-                return [0.0] * len(NAMES), "the response is empty"
+                return [0.0] * len(self._names), "the response is empty"
             filled = [reference for reference in references if reference not in empty]
             if not filled:
-                return [0.0] * len(NAMES), "every reference is empty"
+                return [0.0] * len(self._names), "every reference is empty"
             best = _best([values[response, reference] for reference in filled])
             if best is None:
-                return [None] * len(NAMES), "undefined: every token has the idf weight 0"
+                return [None] * len(self._names), "undefined: every token has the idf weight 0"
             reason = None if long.isdisjoint([response, *filled]) else f"cut to {self._model.max_tokens} tokens"
-            return self._rescaled(best), reason
+            rescaled = self._rescaled(best)
+            return [rescaled[column] for column in self._columns], reason
 
-        return score_responses(turns, records, NAMES, compare)
+        return score_responses(turns, records, self._names, compare, self.against)
 
     @cached_property
     def _located(self) -> LocatedModel:

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from convbench.metrics.base import MISSING, response_references
+from convbench.errors import UsageError
+from convbench.metrics.base import MISSING, Against
 from convbench.types import Score, Turn, TurnRecord
 
 NO_REFERENCE = "no reference response is known for this turn"
+NO_KNOWLEDGE = "no knowledge text is known for this turn"
+
+_KINDS = {"response": ("response", "additional"), "knowledge": ("knowledge",)}
 
 Compared: TypeAlias = tuple[Sequence[float | None], str | None]
 """One value a measure, and the reason where there is something to say about them."""
+
+
+_SIDE = re.compile(r"\((response|knowledge)\)$")
+
+
+def against(family: str, names: Sequence[str]) -> tuple[Against, list[str]]:
+    """Which texts measures compare with, and their names without it: ``F1(knowledge)`` is ``F1`` against the knowledge text.
+
+    ``(response)`` may be written where a reader could take the measure for the other. All names must agree, as one metric compares with
+    one kind of text.
+
+    Raises:
+        UsageError: They do not.
+    """
+    sides = {match[1] if (match := _SIDE.search(name)) else "response" for name in names}
+    if len(sides) != 1:
+        raise UsageError(f"{family}: {', '.join(names)} compare with different texts; expected all with (knowledge), or none")
+    return ("knowledge" if sides == {"knowledge"} else "response"), [_SIDE.sub("", name) for name in names]
+
+
+def references_of(turn: Turn, kind: Against = "response") -> list[str]:
+    """The texts a response is compared with, in order: kinds ``response`` and ``additional``, or the knowledge texts."""
+    return [reference.text for reference in turn.references if reference.kind in _KINDS[kind]]
 
 
 def response_of(records: Mapping[str, TurnRecord], turn: Turn) -> str | None:
@@ -25,29 +53,31 @@ def score_responses(
     records: Mapping[str, TurnRecord],
     names: Sequence[str],
     compare: Callable[[str, list[str]], Compared],
+    kind: Against = "response",
 ) -> list[Score]:
     """One score for each (turn, measure), turns in order.
 
-    A turn without reference responses has no value, whatever the run holds, so that every system is averaged over the same turns; a
-    turn without a response scores 0.
+    A turn without reference texts has no value, whatever the run holds, so that every system is averaged over the same turns; a turn
+    without a response scores 0.
 
     Args:
         turns: The turns.
         records: The run.
         names: The measures.
         compare: Response and reference texts (one or more) -> values in the order of ``names``, and a reason.
+        kind: Which texts responses are compared with.
     """
     scores = []
     for turn in turns:
-        values, reason = _compared(turn, response_of(records, turn), len(names), compare)
+        values, reason = _compared(turn, response_of(records, turn), len(names), compare, kind)
         scores += [Score(turn.id, name, value, reason) for name, value in zip(names, values, strict=True)]
     return scores
 
 
-def _compared(turn: Turn, response: str | None, count: int, compare: Callable[[str, list[str]], Compared]) -> Compared:
-    references = response_references(turn)
+def _compared(turn: Turn, response: str | None, count: int, compare: Callable[[str, list[str]], Compared], kind: Against) -> Compared:
+    references = references_of(turn, kind)
     if not references:
-        return [None] * count, NO_REFERENCE
+        return [None] * count, NO_REFERENCE if kind == "response" else NO_KNOWLEDGE
     if response is None:
         return [0.0] * count, MISSING
     return compare(response, references)

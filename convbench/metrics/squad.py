@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import re
 import string
-from collections import Counter
 from collections.abc import Sequence
 
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
+from convbench.metrics.overlap import overlap
+
+PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
 
 def normalize(text: str) -> str:
     """Lower case, then without ASCII punctuation, then without articles, then with single spaces."""
-    bare = text.lower().translate(_PUNCTUATION)
+    bare = text.lower().translate(PUNCTUATION)
     return " ".join(_ARTICLE.sub(" ", bare).split())
+
+
+def tokens(text: str) -> list[str]:
+    """The words of the normalised text."""
+    return normalize(text).split()
 
 
 def exact_match(reference: str, prediction: str) -> float:
@@ -27,14 +33,7 @@ def exact_match(reference: str, prediction: str) -> float:
 
 def f1(reference: str, prediction: str) -> float:
     """Harmonic mean of precision and recall over the bags of normalised tokens; two empty texts agree (1)."""
-    expected, given = normalize(reference).split(), normalize(prediction).split()
-    if not expected or not given:
-        return float(expected == given)
-    common = (Counter(expected) & Counter(given)).total()
-    if not common:
-        return 0.0
-    precision, recall = common / len(given), common / len(expected)
-    return 2 * precision * recall / (precision + recall)
+    return overlap(tokens(reference), tokens(prediction)).f1
 
 
 def leave_one_out(scores: Sequence[float]) -> float:

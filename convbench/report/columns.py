@@ -17,24 +17,28 @@ class Column:
 
     Attributes:
         name: The measure.
+        protocol: The protocol that it is computed under.
         signature: Its full signature; empty for a measure that no run could compute.
         label: The name, numbered where the measure has several columns.
-        group: ``RETRIEVAL`` or ``RESPONSE``.
+        group: ``RETRIEVAL`` or ``RESPONSE``, with the protocol.
         higher_is_better: The direction.
+        ranks: Whether a best value may be marked.
     """
 
     name: str
+    protocol: str
     signature: str
     label: str
     group: str
     higher_is_better: bool
+    ranks: bool = True
 
     def result_of(self, run: Results) -> MetricResult | None:
         """The run's result for this column; one that was not computed stands for every measure of its family (``bertscore``)."""
         for result in run.metrics:
-            if (result.name, result.signature) == (self.name, self.signature):
+            if (result.protocol, result.name, result.signature) == (self.protocol, self.name, self.signature):
                 return result
-        return next((result for result in run.metrics if _stands_for(result, self.name)), None)
+        return next((result for result in run.metrics if _stands_for(result, (self.protocol, self.name))), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +50,39 @@ class Split:
 
 
 def columns_of(runs: Sequence[Results]) -> list[Column]:
-    """The columns of runs on one dataset: retrieval first, measures in the runs' order, variants of a measure side by side."""
-    results = {(result.name, result.signature): result for run in runs for result in run.metrics}
-    scored = {name for name, signature in results if signature}
-    variants: dict[str, list[MetricResult]] = {}
+    """The columns of runs on one dataset: protocol by protocol, retrieval first, variants of a measure side by side."""
+    results = {(result.protocol, result.name, result.signature): result for run in runs for result in run.metrics}
+    scored = {(protocol, name) for protocol, name, signature in results if signature}
+    variants: dict[tuple[str, str], list[MetricResult]] = {}
     for result in results.values():
-        if result.signature or not any(_stands_for(result, name) for name in scored):
-            variants.setdefault(result.name, []).append(result)
+        if result.signature or not any(_stands_for(result, known) for known in scored):
+            variants.setdefault((result.protocol, result.name), []).append(result)
     columns = [
         Column(
             name=name,
+            protocol=protocol,
             signature=result.signature,
             label=name if len(several) == 1 else f"{name} #{number}",
-            group=RETRIEVAL if result.side == "ranking" else RESPONSE,
+            group=_group(result),
             higher_is_better=result.higher_is_better,
+            ranks=result.ranks,
         )
-        for name, several in variants.items()
+        for (protocol, name), several in variants.items()
         for number, result in enumerate(several, start=1)
     ]
-    return sorted(columns, key=lambda column: column.group != RETRIEVAL)
+    order = list(dict.fromkeys(column.group for column in columns))
+    return sorted(columns, key=lambda column: (not column.group.startswith(RETRIEVAL), order.index(column.group)))
+
+
+def _group(result: MetricResult) -> str:
+    side = RETRIEVAL if result.side == "ranking" else RESPONSE
+    return f"{side} ({result.protocol})" if result.protocol else side
 
 
 def splits_of(columns: Sequence[Column]) -> list[Split]:
     """What made several columns of a measure; measures that were split by the same parts share an entry."""
     measures: dict[tuple[str, ...], list[str]] = {}
-    for name, several in groupby(columns, key=lambda column: column.name):
+    for (_, name), several in groupby(columns, key=lambda column: (column.protocol, column.name)):
         signatures = [column.signature.split("|") for column in several]
         if len(signatures) > 1:
             common = set.intersection(*map(set, signatures))
@@ -79,5 +91,7 @@ def splits_of(columns: Sequence[Column]) -> list[Split]:
     return [Split(tuple(names), variants) for variants, names in measures.items()]
 
 
-def _stands_for(result: MetricResult, name: str) -> bool:
-    return not result.signature and (name == result.name or name.startswith(f"{result.name}-"))
+def _stands_for(result: MetricResult, measure: tuple[str, str]) -> bool:
+    """Whether a family that was not computed stands for a measure, (protocol, name)."""
+    protocol, name = measure
+    return not result.signature and protocol == result.protocol and (name == result.name or name.startswith(f"{result.name}-"))

@@ -100,7 +100,7 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
     remarks = dict.fromkeys(text for run in ordered for column in columns for text in notes.remarks(column.result_of(run)))
     numbers = {text: number for number, text in enumerate(remarks, start=1)}
     groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))
-    best = {column: _best(column, runs) for column in columns}
+    best = {column: _best(column, runs) if column.ranks else None for column in columns}
     shared = _shared(runs)
     costs = cost_table(ordered)
     dataset = runs[0].dataset

@@ -63,7 +63,8 @@ def test_turns_hold_history_references_gold_and_labels(tmp_path):
     first, second = turns(write(tmp_path, example()))
     assert isinstance(adapter(tmp_path), DatasetAdapter)
     assert (first.id, first.query, first.history, first.topic) == ("bees_dial1_1", "How do bees talk?", (), "Bees")
-    assert first.references == (Reference("They dance."), Reference("Honey bees or bumblebees?", "additional"))
+    evidence = ("Waggle dance: a primer:3", "Bees:0")
+    assert first.references == (Reference("They dance.", evidence=evidence), Reference("Honey bees or bumblebees?", "additional", ("Bees:7", "Bees:0")))
     assert list(first.gold) == ["Waggle dance: a primer:3", "Bees:0", "Bees:7"]
     assert first.labels == {"response_type": "directAnswer|clarification", "answerable": "yes"}
     assert second.query == "Honey bees."

@@ -123,7 +123,7 @@ def test_human_answers_of_the_quac_format_are_added_and_its_questions_are_not(of
     write(official / "quac_format" / "dev.txt", answers)
     first, second, third = turns(official)
     assert first.query == "When do owls hunt?"
-    assert first.references == (Reference("at night"), Reference("by night", "additional"))
+    assert first.references == (Reference("at night"), Reference("by night", "additional"), Reference("at night", "additional"))
     assert second.references == (Reference("whole"), Reference("no", "additional"))
     assert (second.topic, third.topic) == ("Owls", None)
     assert [path.name for path in adapter(official).files()] == ["dev.txt", "dev.txt", "qrels.txt"]
@@ -381,7 +381,7 @@ def test_real_quac_sample(real_data):
     path = real_data / "orquac" / "quac_format" / "quac_sample.json"
     (conversation,) = adapter(path).conversations()
     assert (len(conversation.turns), conversation.turns[0].topic) == (6, "The break")
-    assert [len(turn.references) for turn in conversation.turns] == [1, 4, 3, 3, 3, 5]
+    assert [len(turn.references) for turn in conversation.turns] == [1, 5, 4, 4, 3, 5]
 
 
 def test_real_canard_dev_is_found_among_other_datasets(real_data):

@@ -217,7 +217,10 @@ def test_rescaling_a_known_model_equals_bert_score(tiny_roberta: Path, tmp_path:
     table = Path(bert_score.__file__).parent / "rescale_baseline" / "en" / "roberta-base.tsv"
     expected = library(["the river"], ["the boat"], str(spaced), 2, rescale_with_baseline=True, lang="en", baseline_path=str(table))
     assert triples(score_one(metric, "the river", "the boat")) == close(expected)
-    assert metric.measures()[2].signature == f"bertscore-f1|model:roberta-base@abababababab|L2|idf:no|rescale:en|max:32|refs:max|{VERSIONS}"
+    assert (
+        metric.measures()[2].signature
+        == f"bertscore-f1|model:roberta-base@abababababab|L2|idf:no|rescale:en|max:32|refs:max|against:response|{VERSIONS}"
+    )
 
 
 def test_a_known_model_gets_the_layer_bert_score_chose_for_it(tiny_roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +285,11 @@ def test_a_broken_checkpoint_is_reported_in_one_line(tiny_roberta: Path, tmp_pat
 def test_names_and_signatures(minilm: BertScoreMetric) -> None:
     assert isinstance(METRICS.get("bertscore")(), Metric)
     assert [measure.name for measure in minilm.measures()] == list(NAMES)
-    assert minilm.measures()[2].signature == (f"bertscore-f1|model:{NAME}@53aa51172d14|L5|idf:no|rescale:no|max:512|refs:max|{VERSIONS}")
+    assert minilm.measures()[2].signature == (
+        f"bertscore-f1|model:{NAME}@53aa51172d14|L5|idf:no|rescale:no|max:512|refs:max|against:response|{VERSIONS}"
+    )
     folder = BertScoreMetric(MINILM, num_layers=6, idf=True).measures()[0].signature
-    assert folder == f"bertscore-p|model:model@53aa51172d14|L6|idf:yes|rescale:no|max:512|refs:max|{VERSIONS}"
+    assert folder == f"bertscore-p|model:model@53aa51172d14|L6|idf:yes|rescale:no|max:512|refs:max|against:response|{VERSIONS}"
 
 
 def test_importing_the_metrics_loads_no_heavy_library() -> None:

@@ -50,7 +50,7 @@ def by_measure(scores: list[Score]) -> dict[tuple[str, str], Score]:
 
 @pytest.mark.parametrize("depth", [100, 5])
 def test_two_hundred_random_runs_agree_with_pytrec_eval(depth: int) -> None:
-    metric = RetrievalMetric(depth)
+    metric = RetrievalMetric(depth, measures=[name for name in TREC if depth == 100 or name in ("nDCG@3", "R@5", "MAP")])
     compared = 0
     for seed in range(200):
         turns, records = random_case(seed)
@@ -65,7 +65,7 @@ def test_two_hundred_random_runs_agree_with_pytrec_eval(depth: int) -> None:
             else:
                 assert score.value == (0.0 if score.turn_id in qrels else None)
                 assert score.reason
-    assert compared > 5000
+    assert compared > 2500
 
 
 def test_random_runs_agree_with_the_definitions() -> None:
@@ -164,15 +164,21 @@ def test_a_duplicate_passage_is_refused() -> None:
         RetrievalMetric().score([Turn("c_1", "who?", gold={"a": 1})], {"c_1": TurnRecord("c_1", passages=(("a", 2.0), ("a", 1.0)))})
 
 
-@pytest.mark.parametrize("depth", [0, 101])
-def test_a_depth_that_the_names_would_belie_is_refused(depth: int) -> None:
-    with pytest.raises(UsageError, match=rf"depth {depth}; expected 1-100"):
+@pytest.mark.parametrize(("depth", "message"), [(0, "depth 0; expected 1 or more"), (50, "RR@100 looks deeper than the depth of 50")])
+def test_a_depth_that_the_names_would_belie_is_refused(depth: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         RetrievalMetric(depth)
 
 
+@pytest.mark.parametrize("name", ["MRR", "R", "P", "nDCG@0", "RR@", "recall@5", "F1", ""])
+def test_a_measure_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="no measure"):
+        RetrievalMetric(measures=[name])
+
+
 def test_names_and_signatures() -> None:
-    metric = METRICS.get("retrieval")(depth=50)
+    metric = METRICS.get("retrieval")(depth=200)
     assert isinstance(metric, Metric)
     version = metadata.version("ir-measures")
     assert [measure.name for measure in metric.measures()] == ["nDCG@3", "RR@100", "R@5", "R@10", "R@20", "R@100", "MAP"]
-    assert metric.measures()[0].signature == f"nDCG@3|protocol:convgqr-line|rel:1|depth:50|ties:id-desc|missing:zero|ir-measures:{version}"
+    assert metric.measures()[0].signature == f"nDCG@3|rel:1|depth:200|ties:id-desc|unjudged:left-out|ir-measures:{version}"

@@ -11,11 +11,14 @@ from rouge_score.rouge_scorer import RougeScorer
 from convbench.metrics import METRICS
 from convbench.metrics.base import MISSING, Metric
 from convbench.metrics.responses import NO_REFERENCE
-from convbench.metrics.rouge import NAMES, RougeMetric
+from convbench.metrics.rouge import RougeMetric
 from convbench.types import Reference, Score, Turn, TurnRecord
 
 TEXT = "The keeper's lamps, burning brightly! 1887 3.5 re-lit naïve 東京 Straße İzmir running runs ran U.S. … 🙂 \n\t — generously"
 WORDS = TEXT.split(" ")
+
+PLAIN = ("rouge1", "rouge2", "rougeL")
+"""What rouge_score computes on texts as they are; rougeLsum takes their sentences."""
 
 
 def turn(number: int, *references: str) -> Turn:
@@ -35,11 +38,11 @@ def fuzzed(seed: int, count: int) -> tuple[list[Turn], dict[str, TurnRecord]]:
 @pytest.mark.parametrize("stemmer", [True, False])
 def test_fuzzed_texts_score_as_in_plain_rouge_score(stemmer: bool) -> None:
     turns, records = fuzzed(7, 300)
-    plain = RougeScorer(list(NAMES), use_stemmer=stemmer)
-    scores = iter(RougeMetric(stemmer).score(turns, records))
+    plain = RougeScorer(list(PLAIN), use_stemmer=stemmer)
+    scores = iter(RougeMetric(stemmer, PLAIN).score(turns, records))
     for one in turns:
         per_reference = [plain.score(reference.text, records[one.id].response) for reference in one.references]
-        for name in NAMES:
+        for name in PLAIN:
             score = next(scores)
             assert (score.turn_id, score.measure) == (one.id, name)
             assert score.value == max(result[name].fmeasure for result in per_reference)
@@ -48,7 +51,7 @@ def test_fuzzed_texts_score_as_in_plain_rouge_score(stemmer: bool) -> None:
 def test_each_measure_takes_its_own_best_reference() -> None:
     one = turn(1, "lamp keeper", "keeper of old red boats")
     values = {s.measure: s.value for s in RougeMetric().score([one], {"c_1": TurnRecord("c_1", response="keeper lamp of old red")})}
-    plain = RougeScorer(list(NAMES), use_stemmer=True)
+    plain = RougeScorer(list(PLAIN), use_stemmer=True)
     first, second = (plain.score(reference.text, "keeper lamp of old red") for reference in one.references)
     assert first["rouge2"].fmeasure < second["rouge2"].fmeasure == values["rouge2"]
 
@@ -70,7 +73,7 @@ def test_text_without_ascii_letters_or_digits_scores_zero_and_says_why() -> None
 def test_missing_responses_and_references() -> None:
     scores = RougeMetric().score([turn(1, "yes"), turn(2)], {"c_2": TurnRecord("c_2", response="yes")})
     assert scores[0] == Score("c_1", "rouge1", 0.0, MISSING)
-    assert scores[-1] == Score("c_2", "rougeL", None, NO_REFERENCE)
+    assert scores[-1] == Score("c_2", "rougeLsum", None, NO_REFERENCE)
 
 
 def test_each_distinct_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +100,7 @@ def test_names_and_signatures() -> None:
     assert isinstance(METRICS.get("rouge")(), Metric)
     version = metadata.version("rouge-score")
     assert [measure.signature for measure in RougeMetric().measures()] == [
-        f"{name}|stem:yes|refs:max|rouge-score:{version}" for name in ("rouge1", "rouge2", "rougeL")
+        *(f"{name}|stem:yes|refs:max|against:response|rouge-score:{version}" for name in ("rouge1", "rouge2", "rougeL")),
+        f"rougeLsum|stem:yes|refs:max|against:response|split:sentences|rouge-score:{version}",
     ]
-    assert RougeMetric(stemmer=False).measures()[2].signature == f"rougeL|stem:no|refs:max|rouge-score:{version}"
+    assert RougeMetric(stemmer=False).measures()[2].signature == f"rougeL|stem:no|refs:max|against:response|rouge-score:{version}"

@@ -88,8 +88,8 @@ def test_names_and_signatures() -> None:
     metric = METRICS.get("token-f1")()
     assert isinstance(metric, Metric)
     assert [measure.signature for measure in metric.measures()] == [
-        "F1-loo|norm:squad|refs:leave-one-out",
-        "EM-loo|norm:squad|refs:leave-one-out",
-        "F1-max|norm:squad|refs:max",
-        "EM-max|norm:squad|refs:max",
+        "F1-loo|norm:squad|tok:whitespace|refs:leave-one-out|against:response",
+        "EM-loo|norm:squad|tok:whitespace|refs:leave-one-out|against:response",
+        "F1-max|norm:squad|tok:whitespace|refs:max|against:response",
+        "EM-max|norm:squad|tok:whitespace|refs:max|against:response",
     ]

@@ -1,0 +1,234 @@
+"""A chat model behind an OpenAI-compatible server: several requests at once, and every answer is kept as it arrives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from convbench.backends.chat_errors import failure_of
+from convbench.backends.server import ServerAddress
+from convbench.config import Config
+from convbench.errors import ResourceError
+from convbench.io.atomic import write_text
+from convbench.io.cache import cache_root
+from convbench.io.digests import value_sha256
+
+log = logging.getLogger(__name__)
+
+INSTALL = "pip install 'convbench[judge]'"
+OPENAI = "https://api.openai.com/v1"
+
+_KEY_VERSION = 1
+_NO_KEY = "no-key"  # the client insists on one; a server on this machine asks for none
+
+
+class ChatConfig(Config):
+    """A model, its server, and how it is sampled.
+
+    Attributes:
+        model: The model as the server calls it.
+        base_url: Where ``/chat/completions`` is; None: ``$OPENAI_BASE_URL``, else OpenAI's.
+        api_key_env: Name of the environment variable that holds the key; a server on this machine may do without.
+        temperature: Sampling temperature.
+        max_tokens: Most tokens of an answer.
+        limit_field: What the server calls ``max_tokens``.
+        seed: Sample n is asked for with the seed ``seed + n``; None sends no seed.
+        timeout: Seconds without a sign of life after which a request counts as failed.
+        retries: How often a request that failed (429, 5xx, time-out, no connection) is sent again, each time after a longer pause.
+        parallel: Most requests under way at once.
+    """
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    api_key_env: str = Field(default="OPENAI_API_KEY", min_length=1)
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    max_tokens: int = Field(default=512, ge=1)
+    limit_field: str = Field(default="max_tokens", pattern=r"^max_(completion_)?tokens$")
+    seed: int | None = 0
+    timeout: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=4, ge=0, le=20)
+    parallel: int = Field(default=4, ge=1, le=64)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked.
+
+    Attributes:
+        messages: (role, text) in order.
+        sample: Number of the sample, from 0, of several for the same messages.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    sample: int = 0
+
+
+class ChatAnswer(Config):
+    """What came back.
+
+    Attributes:
+        text: The answer; empty where the model said nothing.
+        finish_reason: The server's: ``stop``, ``length``, ``content_filter`` ...
+        tokens_in: Tokens of the request, as the server counts them; 0 where it does not say.
+        tokens_out: Tokens of the answer.
+        failure: Why the server took no such text (too long, filtered); such an answer is not kept.
+    """
+
+    text: str = ""
+    finish_reason: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    failure: str | None = None
+
+
+class ChatClient:
+    """Asks a server, never twice for the same thing: answers lie in the cache under a digest of all that was asked.
+
+    Args:
+        config: Model, server, sampling.
+        offline: Refuse every server but those on this machine.
+        cache: Folder of answers; None: ``chat`` in convbench's cache.
+    """
+
+    def __init__(self, config: ChatConfig, *, offline: bool = False, cache: Path | None = None) -> None:
+        self.config = config
+        self._offline = offline
+        self._cache = cache
+
+    def check(self) -> None:
+        """Makes sure, without a request, that one could be sent.
+
+        Raises:
+            ResourceError: The package or the key is missing, or the server is elsewhere and ``offline`` forbids it.
+            UsageError: ``base_url`` is no address of a server.
+        """
+        if self._offline and not self.server.is_local:
+            raise ResourceError(f"{self.server.host} is not on this machine and --offline forbids asking it; give a base_url on localhost")
+        _ = self._client
+
+    @cached_property
+    def server(self) -> ServerAddress:
+        """Where ``/chat/completions`` is."""
+        return ServerAddress.parse(self.config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+
+    def answers(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
+        """The answers, in the order of ``requests``; equal requests are sent once.
+
+        Raises:
+            ResourceError: The server cannot be reached, refuses the key or the settings, or fails again and again.
+            StorageError: Answers cannot be kept.
+        """
+        keys = [self._key(request) for request in requests]
+        wanted = dict(zip(keys, requests, strict=True))
+        found = {key: kept for key in wanted if (kept := self._kept(key)) is not None}
+        asked = self._ask_all({key: request for key, request in wanted.items() if key not in found})
+        spent = [sum(getattr(answer, side) for answer in asked.values()) for side in ("tokens_in", "tokens_out")]
+        log.info("%s: %d answers from the cache, %d asked for: %d tokens in, %d out", self.server.host, len(found), len(asked), *spent)
+        return [(found | asked)[key] for key in keys]
+
+    def _ask_all(self, requests: Mapping[str, ChatRequest]) -> dict[str, ChatAnswer]:
+        if not requests:
+            return {}
+        self.check()
+        stop = threading.Event()
+
+        def ask(key: str, request: ChatRequest) -> ChatAnswer | None:
+            if stop.is_set():
+                return None
+            try:
+                return self._ask(key, request)
+            except BaseException:
+                stop.set()  # at once: the next request would wait for the same server
+                raise
+
+        with ThreadPoolExecutor(self.config.parallel) as pool:
+            asked = {pool.submit(ask, key, request): key for key, request in requests.items()}
+            try:
+                answers = {asked[done]: done.result() for done in as_completed(asked)}
+            except BaseException:
+                stop.set()  # those under way are paid for, and kept as they end
+                raise
+        return {key: answer for key, answer in answers.items() if answer is not None}
+
+    def _ask(self, key: str, request: ChatRequest) -> ChatAnswer:
+        import openai
+
+        config = self.config
+        settings: dict[str, Any] = {"temperature": config.temperature, config.limit_field: config.max_tokens}
+        if config.seed is not None:
+            settings["seed"] = config.seed + request.sample
+        messages: Any = [{"role": role, "content": text} for role, text in request.messages]
+        try:
+            completion = self._client.chat.completions.create(model=config.model, messages=messages, **settings)
+        except openai.OpenAIError as error:
+            return ChatAnswer(failure=failure_of(error, config, self.server.host, self._api_key))
+        except (ValueError, RecursionError):
+            raise self._no_completion() from None
+        answer = self._read(completion)
+        write_text(self._path(key), answer.model_dump_json() + "\n")
+        return answer
+
+    def _read(self, completion: Any) -> ChatAnswer:
+        """The answer in a completion; the client passes on whatever a server sends, checked by nobody."""
+        try:
+            choice, usage = completion.choices[0], completion.usage
+            return ChatAnswer(
+                text=(choice.message.content or "").encode(errors="replace").decode(),  # JSON can hold half a character
+                finish_reason=choice.finish_reason or "",
+                tokens_in=(usage and usage.prompt_tokens) or 0,
+                tokens_out=(usage and usage.completion_tokens) or 0,
+            )
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise self._no_completion() from None
+
+    def _no_completion(self) -> ResourceError:
+        return ResourceError(f"{self.server.host}: what it sends is no chat completion; is base_url right? It usually ends with /v1")
+
+    @property
+    def _api_key(self) -> str:
+        key, variable = os.environ.get(self.config.api_key_env, "").strip(), self.config.api_key_env
+        if not key and not self.server.is_local:
+            raise ResourceError(f"{self.server.host}: no key: put it into the environment variable {variable}")
+        if not (key.isascii() and key.isprintable()):
+            raise ResourceError(f"{self.server.host}: the key in the environment variable {variable} has characters that no key has")
+        return key or _NO_KEY
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            import openai
+        except ImportError:
+            raise ResourceError(f"asking a chat model needs the package openai: {INSTALL}") from None
+        # A redirect could lead off this machine, and a proxy too.
+        transport = openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self.server.is_local)
+        return openai.OpenAI(
+            api_key=self._api_key,
+            base_url=self.server.url,
+            timeout=self.config.timeout,
+            max_retries=self.config.retries,
+            http_client=transport,
+        )
+
+    def _key(self, request: ChatRequest) -> str:
+        config = self.config
+        sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed, "sample": request.sample}
+        messages = [list(message) for message in request.messages]
+        return value_sha256({"version": _KEY_VERSION, "at": self.server.url, "model": config.model, "messages": messages, **sampling})
+
+    def _path(self, key: str) -> Path:
+        return (self._cache or cache_root() / "chat") / key[:2] / f"{key}.json"
+
+    def _kept(self, key: str) -> ChatAnswer | None:
+        try:
+            return ChatAnswer.model_validate_json(self._path(key).read_bytes())
+        except (OSError, ValueError):
+            return None  # none, or one that another version wrote: asked for again

@@ -1,0 +1,45 @@
+"""Whether two numbers may be compared: only where their signatures are the same, and if not, what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convbench.errors import UsageError
+
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One part in which two signatures differ: what it is called, and its value in either (``absent`` where there is none)."""
+
+    part: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.part} is {self.first} against {self.second}"
+
+
+def parsed(signature: str) -> dict[str, str]:
+    """The parts of a signature by key; the measure's name has the key ``measure``, a part without a key is its own (``L17``)."""
+    name, *parts = signature.split("|")
+    return {"measure": name} | {key: value or key for key, _, value in (part.partition(":") for part in parts)}
+
+
+def differences(first: str, second: str) -> list[Difference]:
+    """Every part in which two signatures differ, in the order of the first; empty where the numbers may be compared."""
+    ours, theirs = parsed(first), parsed(second)
+    pairs = {key: (ours.get(key, _ABSENT), theirs.get(key, _ABSENT)) for key in [*ours, *theirs]}
+    return [Difference(key, *values) for key, values in pairs.items() if values[0] != values[1]]
+
+
+def refuse_to_compare(first: str, second: str) -> None:
+    """Raises where two numbers must not be compared.
+
+    Raises:
+        UsageError: Their signatures differ; the parts are named.
+    """
+    if found := differences(first, second):
+        name = first.partition("|")[0]
+        raise UsageError(f"{name}: these numbers do not compare: {'; '.join(map(str, found))}; score both runs the same way first")
