@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
+from convbench.cli.audit import audit_command
 from convbench.cli.options import Source, data_options, environment_options
-
-FOUND_ERRORS = 1
 
 
 @click.group("data")
@@ -29,7 +28,7 @@ def list_command(as_json: bool) -> None:
         click.echo(json.dumps([card.model_dump(mode="json") for card in cards], ensure_ascii=False))
         return
     for card in cards:
-        click.echo(f"{card.name:<10} {card.title}: splits {', '.join(card.splits)}; {card.licence}")
+        click.echo(f"{card.name:<10} {card.title}: splits {', '.join(card.splits) or 'as in your files'}; {card.licence}")
 
 
 @command.command("info")
@@ -92,26 +91,4 @@ def prepare_command(dataset: str, source: Source, cache: Path | None, offline: b
         click.echo(f"{key:<18} {value}")
 
 
-@command.command("audit")
-@click.argument("dataset")
-@data_options
-@environment_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def audit_command(dataset: str, source: Source, cache: Path | None, offline: bool, as_json: bool) -> None:
-    """Look for trouble in DATASET: duplicate passages, dangling gold passages, turns without judgement or reference ..."""
-    from convbench.datasets.audit import audit
-    from convbench.datasets.collection import prepare_store
-    from convbench.io.cache import cache_root
-
-    opened = source.open(dataset)
-    store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
-    findings = audit(opened.conversations, opened.adapter.qrels(), store)
-    if as_json:
-        keys = ("check", "severity", "count", "message", "examples")
-        click.echo(json.dumps([{key: getattr(finding, key) for key in keys} for finding in findings], ensure_ascii=False))
-    else:
-        for finding in findings:
-            examples = f" (first: {', '.join(finding.examples)})" if finding.examples else ""
-            click.echo(f"{finding.severity:<8} {finding.check}: {finding.message}{examples}")
-    if any(finding.severity == "error" for finding in findings):
-        raise SystemExit(FOUND_ERRORS)
+command.add_command(audit_command)

@@ -15,9 +15,13 @@ from convbench.errors import ConvbenchError, StorageError, storage_error
 _COMMANDS = {
     "run": "convbench.cli.run",
     "score": "convbench.cli.score",
+    "diff": "convbench.cli.diff",
     "validate": "convbench.cli.validate",
+    "import": "convbench.cli.import_",
+    "export": "convbench.cli.export",
     "check": "convbench.cli.check",
     "data": "convbench.cli.data",
+    "protocols": "convbench.cli.protocols",
     "baselines": "convbench.cli.baselines",
 }
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DATASET_HELP = "topiocqa, qrecc, orquac, inscit, faithdial, cast"
+DATASET_HELP = "topiocqa, qrecc, orquac, inscit, faithdial, cast, generic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def metric_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def with_selection(*arguments: Any, offline: bool, **given: Any) -> None:
-        own = {name: given.pop(name) for name in _SELECTION}
+        own = {name: given.pop(name) for name in _SELECTION} | {"cache": given.get("cache")}
         function(*arguments, selection=_selection(**own, offline=offline), offline=offline, **given)
 
     command: Callable[..., None] = with_selection
@@ -176,6 +176,7 @@ def _selection(
     bertscore_idf: bool,
     bertscore_rescale: bool,
     metric_settings: tuple[str, ...],
+    cache: Path | None,
     offline: bool,
 ) -> Selection:
     from convbench.metrics import METRICS
@@ -185,7 +186,7 @@ def _selection(
     for name in families or ():
         METRICS.get(name)  # an unknown one is refused before anything is read
     settings: dict[str, dict[str, Any]] = {"bertscore": {"model": bertscore_model, "num_layers": bertscore_layer, "offline": offline}}
-    settings |= {family: {"offline": offline} for family in ("judge", "entailment")}
+    settings |= {"entailment": {"offline": offline}, "judge": {"offline": offline, **({"cache": cache / "chat"} if cache else {})}}
     settings["bertscore"] |= {key: True for key, on in (("idf", bertscore_idf), ("rescale", bertscore_rescale)) if on}
     for key, value in parse_options(metric_settings, "--metric-set", "FAMILY.KEY=VALUE").items():
         family, dot, setting = key.partition(".")

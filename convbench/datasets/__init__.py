@@ -11,6 +11,7 @@ DATASETS = Registry(
         "inscit": "convbench.datasets.inscit:INSCIT",
         "faithdial": "convbench.datasets.faithdial:FaithDial",
         "cast": "convbench.datasets.cast:CAsT",
+        "generic": "convbench.datasets.generic:Generic",
     },
     group="convbench.datasets",
 )

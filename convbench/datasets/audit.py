@@ -3,94 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from convbench.datasets.hash_sort import hash_texts, sorted_pairs
+from convbench.datasets.finding import Finding, finding
+from convbench.datasets.passage_checks import passage_findings
+from convbench.datasets.plain_words import plain_words
+from convbench.datasets.shortcuts import shortcuts
 from convbench.datasets.store import PassageStore
-from convbench.types import Conversation, Qrels, Turn
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Severity = Literal["error", "warning", "info"]
-_Gold: TypeAlias = "dict[str, set[str]]"
-
-_EXAMPLES = 5
-_BLOCK = 4096
+from convbench.types import Conversation, Passage, Qrels, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the audit found.
-
-    Attributes:
-        check: The check's name.
-        severity: ``error`` (results would be wrong), ``warning`` (they may mislead), ``info`` (a fact to know).
-        count: How many cases there are.
-        message: One sentence that says what they are.
-        examples: The first cases, at most five.
-    """
-
-    check: str
-    severity: Severity
-    count: int
-    message: str
-    examples: tuple[str, ...]
+def gold_of(qrels: Qrels) -> dict[str, set[str]]:
+    """Turn id -> its gold passages: those graded above 0."""
+    return {turn_id: {passage for passage, grade in grades.items() if grade > 0} for turn_id, grades in qrels.items()}
 
 
-def audit(conversations: Sequence[Conversation], qrels: Qrels, store: PassageStore) -> list[Finding]:
+def known_passages(gold: Mapping[str, set[str]], store: PassageStore) -> dict[str, Passage]:
+    """The gold passages that are in the collection, by id."""
+    ids = sorted({passage for passages in gold.values() for passage in passages})
+    present = [id_ for id_, row in zip(ids, store.rows(ids).tolist(), strict=True) if row >= 0]
+    return dict(zip(present, store.get(present), strict=True))
+
+
+def audit(conversations: Sequence[Conversation], qrels: Qrels, store: PassageStore | None) -> list[Finding]:
     """Checks a dataset and its collection. Only what is found is listed, errors first.
 
-    Passages count as gold where their grade is above 0. The collection is read once, as a stream; texts are compared by their 64-bit
-    digests, sorted in files, so that memory stays bounded.
+    Args:
+        conversations: The conversations.
+        qrels: The judgements; passages count as gold where their grade is above 0.
+        store: The collection, which is read once; None leaves out what needs passages.
 
     Raises:
         StorageError: The folder for temporary files is full.
     """
     turns = [turn for conversation in conversations for turn in conversation.turns]
-    gold: _Gold = {id_: {passage for passage, grade in grades.items() if grade > 0} for id_, grades in qrels.items()}
+    gold = gold_of(qrels)
+    on_passages = passage_findings(qrels, gold, store) if store is not None else []
     findings = [
         _repeated_turn_ids(turns),
-        _dangling_gold(gold, store),
-        *_texts(store),
+        *on_passages,
         _repeated_queries(conversations),
-        _previous_gold(conversations, gold),
+        _conflicting_labels(turns, gold),
+        *shortcuts(conversations, gold, known_passages(gold, store) if store is not None else {}),
         _lacking("turns-without-gold", "gold passage: retrieval is not scored on them", turns, [t for t in turns if not gold.get(t.id)]),
         _lacking("turns-without-references", "reference: responses are not scored on them", turns, [t for t in turns if not t.references]),
         _lacking("turns-without-rewrite", "human rewrite", turns, [t for t in turns if t.rewrite is None]),
     ]
-    return [finding for finding in findings if finding.count]
-
-
-def _finding(check: str, severity: Severity, message: str, cases: Sequence[str]) -> Finding:
-    return Finding(check, severity, len(cases), message, tuple(cases[:_EXAMPLES]))
+    order = ("error", "warning", "info")
+    return sorted((found for found in findings if found.count), key=lambda found: order.index(found.severity))
 
 
 def _lacking(check: str, what: str, turns: Sequence[Turn], without: Sequence[Turn]) -> Finding:
-    return _finding(check, "info", f"{len(without)} of {len(turns)} turns have no {what}", [turn.id for turn in without])
+    return finding(check, "info", f"{len(without)} of {len(turns)} turns have no {what}", [turn.id for turn in without])
 
 
 def _repeated_turn_ids(turns: Sequence[Turn]) -> Finding:
     repeated = [id_ for id_, times in Counter(turn.id for turn in turns).items() if times > 1]
     message = f"{len(repeated)} turn ids are given to several turns: everything that is joined by id would be wrong"
-    return _finding("repeated-turn-ids", "error", message, repeated)
-
-
-def _dangling_gold(gold: _Gold, store: PassageStore) -> Finding:
-    turn_of: dict[str, str] = {}
-    for turn_id, passages in gold.items():
-        for passage in sorted(passages):
-            turn_of.setdefault(passage, turn_id)
-    ids = list(turn_of)
-    dangling = [f"{ids[i]} (gold of {turn_of[ids[i]]})" for i in np.flatnonzero(store.rows(ids) < 0).tolist()]
-    message = f"{len(dangling)} of {len(ids)} gold passages are not in the collection: are both of the same release?"
-    return _finding("dangling-gold", "error", message, dangling)
+    return finding("repeated-turn-ids", "error", message, repeated)
 
 
 def _repeated_queries(conversations: Sequence[Conversation]) -> Finding:
@@ -104,63 +74,34 @@ def _repeated_queries(conversations: Sequence[Conversation]) -> Finding:
             elif query:
                 seen.add(query)
     message = f"{len(repeated)} turns repeat an earlier query of their conversation (case and blanks aside)"
-    return _finding("repeated-queries", "warning", message, repeated)
+    return finding("repeated-queries", "warning", message, repeated)
 
 
-def _previous_gold(conversations: Sequence[Conversation], gold: _Gold) -> Finding:
-    sharing = []
-    later = 0
-    for conversation in conversations:
-        seen: set[str] = set()
-        for turn in conversation.turns:
-            passages = gold.get(turn.id, set())
-            later += bool(seen and passages)
-            if seen & passages:
-                sharing.append(turn.id)
-            seen |= passages
-    share = len(sharing) / later if later else 0.0
-    message = (
-        f"{len(sharing)} of {later} later turns with gold ({share:.0%}) share a gold passage with an earlier turn of their conversation: "
-        "giving back the previous gold is a shortcut"
-    )
-    return _finding("previous-gold", "info", message, sharing)
+def _conflicting_labels(turns: Sequence[Turn], gold: Mapping[str, set[str]]) -> Finding:
+    """Turns that nothing but their labels tells from an earlier one: the same question after the same history."""
+    words: dict[str, str] = {}
+    first: dict[tuple[str, ...], Turn] = {}
+    conflicts = []
+    for turn in turns:
+        said = [text for exchange in turn.history for text in (exchange.query, exchange.response or "")]
+        for text in (*said, turn.query):
+            if text not in words:
+                words[text] = plain_words(text)
+        known = first.setdefault(tuple(words[text] for text in (*said, turn.query)), turn)
+        if differing := _differing(known, turn, gold):
+            conflicts.append(f"{turn.id} and {known.id}: {differing}")
+    message = f"{len(conflicts)} turns ask the same after the same history as an earlier turn and are labelled otherwise"
+    return finding("conflicting-labels", "warning", message, conflicts)
 
 
-def _texts(store: PassageStore) -> tuple[Finding, Finding]:
-    """Empty and repeated texts: both come out of one pass and one sort, for all empty texts have one digest."""
-    empty_digest = hash_texts([""])[0]
-    empty, repeated = _Cases(), _Cases()
-    with TemporaryDirectory() as scratch:
-        for pairs in sorted_pairs(_text_hashes(store), len(store), Path(scratch) / "texts"):
-            is_empty = pairs["hash"] == empty_digest
-            starts = np.r_[True, pairs["hash"][1:] != pairs["hash"][:-1]]
-            # Within a run of equal digests rows ascend: its first row is the passage that the others repeat.
-            first_rows = pairs["row"][np.maximum.accumulate(np.where(starts, np.arange(len(pairs)), 0))]
-            empty.add(pairs["row"][is_empty], first_rows[is_empty])
-            repeated.add(pairs["row"][~is_empty & ~starts], first_rows[~is_empty & ~starts])
-    no_text = f"{empty.count} of {len(store)} passages have no text"
-    same_text = f"{repeated.count} of {len(store)} passages repeat the text of an earlier one: found in place of gold, they count as wrong"
-    pairs_of_ids = tuple(" = ".join(store.ids(rows)) for rows in repeated.first)
-    return (
-        Finding("empty-passages", "warning", empty.count, no_text, tuple(store.ids([row for row, _ in empty.first]))),
-        Finding("repeated-passages", "warning", repeated.count, same_text, pairs_of_ids),
-    )
-
-
-class _Cases:
-    """Counts rows and keeps the first few, each with the row it repeats."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: list[tuple[int, int]] = []
-
-    def add(self, rows: NDArray[Any], originals: NDArray[Any]) -> None:
-        self.count += len(rows)
-        order = np.argsort(rows)[:_EXAMPLES]
-        self.first = sorted([*self.first, *zip(rows[order].tolist(), originals[order].tolist(), strict=True)])[:_EXAMPLES]
-
-
-def _text_hashes(store: PassageStore) -> Iterator[NDArray[np.uint64]]:
-    """Digests of the texts without outer blanks."""
-    for start in range(0, len(store), _BLOCK):
-        yield hash_texts(passage.text.strip() for passage in store.texts(start, start + _BLOCK))
+def _differing(one: Turn, other: Turn, gold: Mapping[str, set[str]]) -> str:
+    """Names the labels that contradict one another; what one of the two lacks contradicts nothing."""
+    golds = gold.get(one.id, set()), gold.get(other.id, set())
+    answerable = one.labels.get("answerable"), other.labels.get("answerable")
+    topics = one.topic, other.topic
+    found = {
+        "gold": all(golds) and golds[0].isdisjoint(golds[1]),
+        "answerable": all(answerable) and answerable[0] != answerable[1],
+        "topic": all(topics) and topics[0] != topics[1],
+    }
+    return ", ".join(name for name, differs in found.items() if differs)

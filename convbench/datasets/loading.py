@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any
 from convbench.config import load_config
 from convbench.datasets import DATASETS
 from convbench.datasets.base import DatasetAdapter, DatasetCard, DatasetSource
+from convbench.datasets.declaration import DeclaringAdapter, Facts
 from convbench.errors import DataError, UsageError
 from convbench.io.cache import remembered_sha256
 from convbench.io.jsonl import read_jsonl
 from convbench.io.records import Record
 from convbench.registry import did_you_mean
-from convbench.types import Conversation, Turn, TurnSet
+from convbench.types import Conversation, Exchange, Turn, TurnSet
 
 _HERE = Path(__file__).parent
 MINI = "mini"
@@ -52,7 +53,7 @@ class Dataset:
     """An opened dataset.
 
     Attributes:
-        name: Its name.
+        name: Its name; of a dataset that declares itself, the declared one.
         split: The canonical split.
         card: Facts about it.
         adapter: Reads its files.
@@ -115,6 +116,15 @@ def load_card(name: str) -> DatasetCard:
     return load_config(DatasetCard, Path(module).parent / "cards" / f"{name}.yaml")
 
 
+def dataset_facts(request: DatasetRequest) -> Facts:
+    """Name, card and splits: what the dataset declares of itself where its adapter reads that, else what is known of it."""
+    adapter = adapter_class(request.name)
+    declares: object = adapter  # the protocol of classes, which a type of DatasetAdapter is not known to have
+    if isinstance(declares, DeclaringAdapter):
+        return declares.facts(request.data or _bundled_root(request.name))
+    return Facts(request.name, load_card(request.name), adapter.splits, adapter.default_split)
+
+
 def open_dataset(request: DatasetRequest) -> Dataset:
     """Reads a dataset's conversations.
 
@@ -125,7 +135,8 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     """
     adapter_type = adapter_class(request.name)
     root = request.data or _bundled_root(request.name)
-    split = _resolve_split(adapter_type, request)
+    facts = dataset_facts(request)
+    split = _resolve_split(facts, request)
     _refuse_file_of_another_split(adapter_type, root, split)
     options = _resolve_options(adapter_type, request.options or {})
     adapter = adapter_type(DatasetSource(root, split, request.corpus, options))
@@ -133,7 +144,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     if not conversations:
         raise DataError(adapter.files()[0], "holds no conversation")
     rewrites = request.rewrites or (root / "rewrites.jsonl" if request.data is None else None)
-    notes: list[str] = []
+    notes = list(facts.notes)
     files = adapter.files()
     if rewrites is not None and (request.rewrites or rewrites.exists()):
         conversations = _with_rewrites(conversations, rewrites, notes)
@@ -142,8 +153,8 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         total = len(conversations)
         conversations = tuple(islice(conversations, request.limit))
         if len(conversations) < total:
-            notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {request.name}")
-    return Dataset(request.name, split, load_card(request.name), adapter, conversations, options, files, tuple(notes), request.data is None)
+            notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {facts.name}")
+    return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None)
 
 
 def _bundled_root(name: str) -> Path:
@@ -153,14 +164,16 @@ def _bundled_root(name: str) -> Path:
     return root
 
 
-def _resolve_split(adapter: type[DatasetAdapter], request: DatasetRequest) -> str:
-    wanted = request.split or (MINI if request.data is None else adapter.default_split)
+def _resolve_split(facts: Facts, request: DatasetRequest) -> str:
+    wanted = request.split or (MINI if request.data is None else facts.default_split)
+    known = ", ".join(sorted(facts.splits))
+    if wanted is None:
+        raise UsageError(f"{facts.name} has several splits and declares none as default_split: name one with --split. Known: {known}")
     if request.data is None and wanted != MINI:
-        raise UsageError(f"{request.name}: split {wanted!r} needs the official files: give them with --data DIR (bundled: {MINI!r})")
-    if wanted not in adapter.splits:
-        known = ", ".join(sorted(adapter.splits))
-        raise UsageError(f"{request.name} has no split {wanted!r}.{did_you_mean(wanted, adapter.splits)} Known: {known}")
-    return adapter.splits[wanted]
+        raise UsageError(f"{facts.name}: split {wanted!r} needs the official files: give them with --data DIR (bundled: {MINI!r})")
+    if wanted not in facts.splits:
+        raise UsageError(f"{facts.name} has no split {wanted!r}.{did_you_mean(wanted, facts.splits)} Known: {known}")
+    return facts.splits[wanted]
 
 
 def _refuse_file_of_another_split(adapter: type[DatasetAdapter], root: Path, split: str) -> None:
@@ -196,9 +209,15 @@ def _with_rewrites(conversations: Sequence[Conversation], path: Path, notes: lis
         raise DataError(path, f"none of its {len(rewrites)} rewrites is for a turn of this split (first: {', '.join(spare[:3])})")
     if spare:
         notes.append(f"{path.name}: {len(spare)} rewrites are for turns outside this split (first: {', '.join(spare[:3])})")
-    return tuple(replace(c, turns=tuple(_rewritten(turn, rewrites) for turn in c.turns)) for c in conversations)
+    return tuple(replace(c, turns=tuple(_rewritten(c.turns, rewrites))) for c in conversations)
 
 
-def _rewritten(turn: Turn, rewrites: Mapping[str, str]) -> Turn:
-    history = tuple(replace(e, rewrite=rewrites.get(e.turn_id, e.rewrite)) for e in turn.history)
-    return replace(turn, rewrite=rewrites.get(turn.id, turn.rewrite), history=history)
+def _rewritten(turns: Sequence[Turn], rewrites: Mapping[str, str]) -> Iterator[Turn]:
+    """The turns of one conversation. Their histories share exchanges and go on sharing them: copies would grow with the turns' square."""
+    shared: dict[int, Exchange] = {}
+    for turn in turns:
+        for exchange in turn.history:
+            if id(exchange) not in shared:
+                shared[id(exchange)] = replace(exchange, rewrite=rewrites.get(exchange.turn_id, exchange.rewrite))
+        history = tuple(shared[id(exchange)] for exchange in turn.history)
+        yield replace(turn, rewrite=rewrites.get(turn.id, turn.rewrite), history=history)

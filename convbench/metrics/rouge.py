@@ -97,7 +97,8 @@ def _column(name: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _lines(text: str) -> str:
-    return "\n".join(split_sentences(text))
+    """The text with a line for each sentence; lines that are there stay."""
+    return "\n".join(sentence for line in text.splitlines() for sentence in split_sentences(line))
 
 
 class _Tokenizer:

@@ -260,22 +260,19 @@ def test_a_dry_run_refuses_the_folder_of_another_run(finished):
 
 
 def problems(*arguments: object) -> list[tuple[str, str]]:
-    """(severity, message) of each problem; the exit code must fit."""
+    """(check, message) of each problem but mere facts; the exit code must fit."""
     checked = convbench("validate", *arguments, "--json")
-    found = [(problem["severity"], problem["message"]) for problem in checked.json]
-    assert checked.code == (BROKEN_RUN if "error" in dict(found) else 0)
-    return found
+    assert all(set(problem) == {"check", "severity", "count", "message", "examples", "lines"} for problem in checked.json)
+    assert checked.code == (BROKEN_RUN if any(problem["severity"] == "error" for problem in checked.json) else 0)
+    return [(problem["check"], problem["message"]) for problem in checked.json if problem["severity"] != "info"]
 
 
-@pytest.mark.parametrize("name", [".", "turns.jsonl", "retrieval.trec"])
-def test_a_good_run_has_no_problems(finished, name):
-    assert problems(finished / name, "-d", "topiocqa") == []
-    shown = succeed("validate", finished / name)
-    assert (shown.out, shown.err) == ("", f"{finished / name}: problems found: 0\n")
-
-
-def test_the_other_two_forms_are_checked_without_a_dataset_too(finished):
-    assert problems(finished / "turns.jsonl") == problems(finished / "retrieval.trec") == []
+@pytest.mark.parametrize(
+    ("name", "kind"), [(".", "run folder, 56 turns"), ("turns.jsonl", "joint run, 56 turns"), ("retrieval.trec", "TREC run, 56 turns")]
+)
+def test_a_good_run_has_no_problems(finished, name, kind):
+    assert problems(finished / name, "-d", "topiocqa") == problems(finished / name) == []
+    assert succeed("validate", finished / name).err == f"{finished / name}: {kind}: in order\n"
 
 
 def spoil(path: Path, old: str, new: str) -> None:
@@ -287,40 +284,43 @@ def spoil(path: Path, old: str, new: str) -> None:
 def test_rows_that_were_changed(copied):
     with (copied / "stages" / "generate.jsonl").open("a", encoding="utf-8") as handle:
         handle.write("{}\n")
-    assert problems(copied) == [("error", "stages/generate.jsonl is not the file that its manifest was written for")]
+    assert problems(copied) == [("stage-files", "1 stage with another file than its manifest was written for")]
+    shown = convbench("validate", copied)
+    assert shown.out.splitlines()[0].endswith("(first: stages/generate.jsonl)")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_manifest_that_was_changed(copied, content):
     (copied / "stages" / "search.manifest.json").write_text(content, encoding="utf-8")
-    ((severity, message),) = problems(copied)
-    assert severity == "error"
-    assert "search." in message
+    ((check, _),) = problems(copied)
+    assert check == ("stage-files" if content in ("[]", "{}") else "unreadable")
+    assert "search." in convbench("validate", copied).out
 
 
 @pytest.mark.parametrize("name", ["turns.jsonl", "retrieval.trec", "results.json"])
 def test_a_file_that_is_missing(copied, name):
     (copied / name).unlink()
-    assert problems(copied) == [("error", f"{name} is missing")]
+    assert problems(copied) == [("run-files", "1 file missing from the run folder")]
+    assert f"(first: {name})" in convbench("validate", copied).out
 
 
 def test_a_run_that_was_not_finished(copied):
     spoil(copied / "run.json", '"status": "finished"', '"status": "running"')
     (copied / "turns.jsonl").unlink()
     assert problems(copied) == [
-        ("error", "run.json says 'running': run the same command again to finish it"),
-        ("error", "turns.jsonl is missing"),
+        ("run-status", "1 run not finished (run.json says 'running'): run the same command again to finish it"),
+        ("run-files", "1 file missing from the run folder"),
     ]
 
 
 def test_a_folder_without_a_run(tmp_path):
-    assert problems(tmp_path) == [("error", f"{tmp_path}: no run here (no run.json); expected a folder that `convbench run` made")]
+    assert problems(tmp_path) == [("unreadable", f"{tmp_path}: no run here (no run.json); expected a folder that `convbench run` made")]
 
 
 def test_files_that_disagree(copied):
     lines = (copied / "retrieval.trec").read_text(encoding="utf-8").splitlines(keepends=True)
     (copied / "retrieval.trec").write_text("".join(lines[1:]), encoding="utf-8")
-    assert problems(copied) == [("error", "retrieval.trec and turns.jsonl disagree on turn 1_1")]
+    assert problems(copied) == [("files-disagree", "1 turn on which retrieval.trec and turns.jsonl disagree")]
 
 
 @pytest.fixture
@@ -337,51 +337,54 @@ def trec(tmp_path: Path) -> Path:
 def test_turns_that_are_missing_or_unknown(trec):
     assert problems(trec, "-d", "topiocqa") == []
     spoil(trec, "1_2 Q0", "88_2 Q0")
-    assert problems(trec, "-d", "topiocqa") == [
-        ("error", "turn 1_2 of 56 missing from the run; where a measure averages over them they score 0"),
-        ("error", "turn 88_2 not in topiocqa mini: another split or numbering?"),
-    ]
     shown = convbench("validate", trec, "-d", "topiocqa")
     assert shown.code == BROKEN_RUN
-    assert shown.out.startswith("error    turn 1_2 of 56 missing")
-    assert shown.err == f"{trec}: problems found: 2\n"
+    assert shown.out.splitlines() == [
+        "error    missing-turns: 1 turn of topiocqa mini missing, of 56; where a measure averages over them they score 0 (first: 1_2)",
+        "error    extra-turns: 1 turn not in topiocqa mini: another split or numbering? (first: line 2: 88_2)",
+    ]
+    assert shown.err == f"{trec}: TREC run, 56 turns: 2 errors\n"
 
 
 def test_passages_that_are_not_in_the_collection(trec):
     passages = succeed("data", "prepare", "topiocqa", "--json").json["passages"]
     spoil(trec, "1_1 Q0 ", "1_1 Q0 x")
-    ((severity, message),) = problems(trec, "-d", "topiocqa")
-    assert severity == "error"
-    assert message.startswith(f"1 retrieved passages are not in the collection of {passages} (first: 'x")
+    assert problems(trec, "-d", "topiocqa") == [("unknown-passages", f"1 passage not in the collection of {passages}")]
 
 
 def test_ties_are_a_warning(trec):
     with trec.open("a", encoding="utf-8") as handle:
-        handle.write("1_1 Q0 another 2 2.0 other\n")
-    assert problems(trec) == [
-        ("warning", "other.trec: scores do not strictly decrease in turn 1_1; ties are broken by passage id, descending")
-    ]
+        handle.write("1_1 Q0 another 2 2.0 other\n1_1 Q0 third 3 1.0 other\n")
+    ((check, message),) = problems(trec)
+    assert (check, message.partition(" (")[0]) == ("tied-scores", "1 turn with tied scores")
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("a.jsonl", '{"turn_id": "1_1", "passages": [["a", NaN]]}\n', "score nan is not a finite number"),
-        ("a.trec", "1_1 Q0 a 1 nan x\n", "score 'nan' is not a finite number"),
-        ("a.trec", "1_1 Q0 a 1 2 x\n1_1 Q0 a 2 1 x\n", "passage 'a' appears twice"),
-        ("a.jsonl", '{"turn_id": "1_1"', "not valid JSON"),
-    ],
-)
-def test_a_file_that_breaks_the_rules(name, text, said, tmp_path):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    ((severity, message),) = problems(tmp_path / name)
-    assert severity == "error"
-    assert message.startswith(f"{tmp_path / name}:")
-    assert said in message
+def test_everything_wrong_with_a_file_is_found(trec):
+    spoil(trec, " 2.0 ", " nan ")
+    with trec.open("a", encoding="utf-8") as handle:
+        handle.write("1_1 Q0 short 2 1.0\n")
+    assert [check for check, _ in problems(trec)] == ["scores", "columns"]
 
 
 def test_a_run_that_is_not_there(tmp_path):
-    assert problems(tmp_path / "no.trec") == [("error", f"{tmp_path / 'no.trec'}: no such file")]
+    assert problems(tmp_path / "no.trec") == [("unreadable", f"{tmp_path / 'no.trec'}: no such file")]
+
+
+def test_the_kind_can_be_said(trec):
+    assert convbench("validate", trec, "--kind", "qrels").err == f"{trec}: judgements, 0 turns: 2 errors\n"
+
+
+def test_a_dataset(tmp_path):
+    assert succeed("validate", "-d", "topiocqa").err == "mini: dataset topiocqa mini, 56 turns: in order\n"
+    files = shutil.copytree(MINI / "topiocqa", tmp_path / "files")
+    (files / "topiocqa_mini.jsonl").rename(files / "topiocqa_dev.jsonl")
+    expected = f"{files}: dataset topiocqa dev, 56 turns: in order\n"
+    assert succeed("validate", files, "-d", "topiocqa").err == succeed("validate", "-d", "topiocqa", "--data", files).err == expected
+
+
+def test_nothing_to_check():
+    refused = convbench("validate", "--data", "somewhere")
+    assert (refused.code, refused.error) == (2, "nothing to check: name a file, or a dataset with -d")
 
 
 # ---- score

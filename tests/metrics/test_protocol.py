@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convbench.datasets import DATASETS
+from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
+from convbench.errors import DataError, UsageError
+from convbench.metrics.protocol import build_metric, load_protocol, protocol_names, scoring_parts
+from convbench.metrics.selection import GENERAL, Selection
+from convbench.metrics.turn_rules import RULES, turn_set
+from convbench.retrieval.canonical import TIE_RULE
+
+NAMED = {
+    "convgqr-line", "topiocqa-official", "qrecc-original", "qrecc-scai", "qrecc-8209", "orquac-top5", "inscit-official",
+    "faithdial-response", "faithdial-knowledge", "faithdial-retrieval", "cast", "llm-verbose",
+}  # fmt: skip
+MINI = ["topiocqa", "qrecc", "orquac", "inscit", "faithdial"]
+
+
+def test_the_protocols_of_the_field_are_there() -> None:
+    assert set(protocol_names()) >= NAMED
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_a_protocol_is_sound(name: str) -> None:
+    """Its file names it, its rules exist, its measures can be built, and no name stands twice in it."""
+    protocol = load_protocol(name)
+    assert (protocol.name, protocol.ties) == (name, TIE_RULE)
+    assert protocol.sources
+    assert set(protocol.datasets) <= set(DATASETS.names())
+    measures = []
+    for part in protocol.parts:
+        assert part.turns in RULES
+        settings = {key: 2 if value == "dataset" else value for key, value in part.settings.items()}
+        measures += [measure.name for measure in build_metric(part.metric, settings).measures()]
+    assert len(set(measures)) == len(measures) > 0
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_a_dataset_is_scored_under_protocols_that_are_made_for_it(name: str) -> None:
+    for protocol in load_card(name).protocols:
+        assert name in (load_protocol(protocol).datasets or [name])
+
+
+@pytest.mark.parametrize("name", MINI)
+def test_every_protocol_of_a_dataset_has_turns(name: str) -> None:
+    dataset = open_dataset(DatasetRequest(name))
+    for part in Selection().parts(dataset):
+        chosen = turn_set(part.turns, dataset)
+        labelled = any("answerable" in turn.labels for turn in dataset.turns)
+        assert bool(chosen.ids) or (part.metric.name == "abstention" and not labelled)
+
+
+def test_the_threshold_of_the_split_is_filled_in(real_data: Path) -> None:
+    for split, threshold in (("2019", 1), ("2020", 2)):
+        dataset = open_dataset(DatasetRequest("cast", real_data / "trec_cast", split))
+        parts = [part for part in Selection().parts(dataset) if part.metric.name == "retrieval"]
+        assert parts
+        assert all(f"|rel:{threshold}|" in measure.signature for part in parts for measure in part.metric.measures())
+
+
+@pytest.fixture(scope="module")
+def mini() -> object:
+    return open_dataset(DatasetRequest("topiocqa"))
+
+
+def labels(selection: Selection, dataset: object) -> list[tuple[str, str]]:
+    return [(part.protocol, part.metric.name) for part in selection.parts(dataset)]  # type: ignore[arg-type]
+
+
+def test_families_are_taken_from_the_protocols_that_were_asked_for(mini: object) -> None:
+    assert labels(Selection(["topiocqa-official"]), mini) == [("topiocqa-official", "text-hits"), ("topiocqa-official", "token-f1")]
+    assert labels(Selection(["topiocqa-official"], ["token-f1"]), mini) == [("topiocqa-official", "token-f1")]
+    assert labels(Selection(families=["retrieval", "token-f1"]), mini) == [("convgqr-line", "retrieval"), ("response-overlap", "token-f1")]
+    assert {protocol for protocol, _ in labels(Selection(), mini)} == {*GENERAL, "topiocqa-official"}
+
+
+def test_a_family_without_a_protocol_is_computed_with_its_defaults(mini: object) -> None:
+    (part,) = Selection(families=["heq"]).parts(mini)  # type: ignore[arg-type]
+    assert (part.protocol, part.turns, part.metric.name) == ("", "has a reference", "heq")
+
+
+def test_what_does_not_exist_or_does_not_fit_is_refused(mini: object) -> None:
+    with pytest.raises(UsageError, match=r"unknown protocol 'qrecc-8208'\. Did you mean 'qrecc-8209'\?"):
+        Selection(["qrecc-8208"]).parts(mini)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="qrecc-8209 is made for qrecc; topiocqa has other rules"):
+        Selection(["qrecc-8209"]).parts(mini)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown metric 'rogue'"):
+        Selection(families=["rogue"]).parts(mini)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the metric 'rouge' cannot be built with"):
+        Selection(settings={"rouge": {"stem": True}}).parts(mini)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"no turn rule 'jugded'\. Did you mean 'judged'\?"):
+        turn_set("jugded", mini)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_user_go_before_the_protocols(mini: object) -> None:
+    (part,) = Selection(["response-overlap"], ["rouge"], {"rouge": {"stemmer": False}}).parts(mini)  # type: ignore[arg-type]
+    assert "|stem:no|" in part.metric.measures()[0].signature
+
+
+def test_a_protocol_of_ones_own(tmp_path: Path, mini: object) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\ntitle: t\ndescription: d\nsources: [s]\nmissing: zero\nties: id-desc\n"
+        "parts: [{metric: retrieval, turns: all, settings: {depth: 1, measures: [P@1]}}]\n",
+        encoding="utf-8",
+    )
+    (part,) = scoring_parts(load_protocol(str(path)), mini, {})  # type: ignore[arg-type]
+    assert (part.protocol, [measure.name for measure in part.metric.measures()]) == ("mine", ["P@1"])
+    path.write_text("name: mine\nparts: []\nmising: zero\n", encoding="utf-8")
+    load_protocol.cache_clear()
+    with pytest.raises(DataError, match=r"mine\.yaml"):
+        load_protocol(str(path))

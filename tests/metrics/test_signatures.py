@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from convbench.errors import UsageError
+from convbench.metrics.signatures import Difference, differences, parsed, refuse_to_compare
+
+ONE = "nDCG@3|protocol:convgqr-line|depth:100|ties:id-desc|turns:abc"
+BERT = "bertscore-f1|model:roberta-large@12|L17|idf:no"
+
+
+def test_parts() -> None:
+    assert parsed(ONE) == {"measure": "nDCG@3", "protocol": "convgqr-line", "depth": "100", "ties": "id-desc", "turns": "abc"}
+    assert parsed(BERT)["L17"] == "L17"
+
+
+def test_equal_signatures_compare() -> None:
+    assert differences(ONE, ONE) == []
+    refuse_to_compare(ONE, ONE)
+
+
+def test_what_differs_is_named() -> None:
+    other = "nDCG@3|protocol:convgqr-line|depth:5|ties:id-desc|turns:def"
+    assert differences(ONE, other) == [Difference("depth", "100", "5"), Difference("turns", "abc", "def")]
+    with pytest.raises(UsageError, match=r"nDCG@3: .*do not compare: depth is 100 against 5; turns is abc against def; score both runs"):
+        refuse_to_compare(ONE, other)
+
+
+def test_a_part_that_only_one_has_differs() -> None:
+    assert differences(BERT, BERT.replace("|L17", "|L16")) == [Difference("L17", "L17", "absent"), Difference("L16", "absent", "L16")]
