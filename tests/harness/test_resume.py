@@ -157,7 +157,10 @@ def test_killed_at_any_time(commands, system, part, tmp_path):
     command.check_killed(tmp_path / "run", tmp_path / "cache", after(part * seconds))
 
 
-@pytest.mark.parametrize("stage", ["search", "generate", "score-retrieval", *slowly("view", "rewrite", "score-rouge")])
+SCORED = "score-convgqr-line.1-retrieval"
+
+
+@pytest.mark.parametrize("stage", ["search", "generate", SCORED, *slowly("view", "rewrite", "score-response-overlap.1-rouge")])
 def test_killed_when_a_stage_is_finished(commands, stage, tmp_path):
     command = commands["quick"]
     assert command.check_killed(tmp_path / "run", command.warm, partial(appears, f"stages/{stage}.jsonl", 1))

@@ -308,10 +308,10 @@ def test_a_run_folder_that_is_named_like_a_baseline_is_not_taken_for_the_system(
 def test_other_metrics_do_not_touch_what_was_inferred(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    before = states(folder, (*INFERENCE, "stages/score-rouge.jsonl"))
+    before = states(folder, (*INFERENCE, "stages/score-response-overlap.1-rouge.jsonl"))
     executions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"]
     succeed("score", folder, "--metrics", "rouge,token-f1")
-    assert states(folder, (*INFERENCE, "stages/score-rouge.jsonl")) == before
+    assert states(folder, (*INFERENCE, "stages/score-response-overlap.1-rouge.jsonl")) == before
     assert numbers(read_results(folder / "results.json")) == numbers(read_results(finished / "results.json"))
     assert score_lines(folder) == score_lines(finished)
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["executions"] == executions

@@ -161,8 +161,8 @@ def test_markdown_tables_have_equal_column_counts() -> None:
 
 def test_html_nests_and_its_rows_are_of_one_width() -> None:
     page = Page(render_html(MIXED))
-    first = page.widths[: 2 + 3]
-    assert first == [6, 5, 6, 6, 6], "system spans both head rows; 3 retrieval and 2 response columns"
+    first = page.widths[: 2 * (1 + 3)]
+    assert first == [4, 4, 4, 4, 3, 3, 3, 3], "a table of 3 retrieval columns, then one of 2 response columns, each after the system"
     assert len(page.ids) == len(set(page.ids))
     targets = [value.removeprefix("#") for value in page.named("href")] + page.named("aria-labelledby")
     assert targets

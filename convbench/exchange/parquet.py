@@ -1,0 +1,65 @@
+"""Parquet tables, read and written batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convbench.errors import DataError, reading_error
+from convbench.io.atomic import atomic_path
+from convbench.io.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS = 1000
+
+
+def read_rows(path: Path) -> Iterator[Record]:
+    """The rows of a Parquet file as objects; a message names the row, counted from 1.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It is no Parquet file, or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as table:
+            number = 0
+            for batch in table.iter_batches(batch_size=_ROWS):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Record(path, values, where=f"row {number}")
+    except OSError as error:
+        raise reading_error(error, path) or DataError(path, f"not a readable Parquet file: {_line(error)}") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(path, f"not a readable Parquet file: {_line(error)}") from None
+
+
+def write_rows(path: Path, columns: Mapping[str, pa.DataType], rows: Iterable[Sequence[Any]]) -> int:
+    """Writes a Parquet file atomically, holding one batch of rows in memory; returns how many rows it has.
+
+    Args:
+        path: The file.
+        columns: Name -> Arrow type.
+        rows: One value a column, in that order.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(list(columns.items()))
+    stream, count = iter(rows), 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        while batch := list(islice(stream, _ROWS)):
+            count += len(batch)
+            arrays = [pa.array(values, type=kind) for values, kind in zip(zip(*batch, strict=True), columns.values(), strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    return count
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
