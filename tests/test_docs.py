@@ -20,6 +20,7 @@ from convbench.cli.main import INTERRUPTED, cli
 from convbench.datasets import DATASETS
 from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
 from convbench.metrics import METRICS
+from convbench.metrics.protocol import protocol_names
 from convbench.systems.catalog import baseline_names
 
 ROOT = Path(__file__).parents[1]
@@ -177,11 +178,16 @@ def table_row(section: str, label: str) -> str:
     return next(line for line in section.splitlines() if line.startswith(f"| {label} |"))
 
 
-@pytest.mark.parametrize("family", ["retrieval", "rouge", "token-f1"])
+@pytest.mark.parametrize("family", sorted(set(METRICS.names()) - {"bertscore", "entailment", "judge"}))
 def test_every_measure_is_described(family):
     section = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").split(f"## `{family}`\n", 1)[1].split("\n## ", 1)[0]
     for measure in METRICS.get(family)().measures():
         assert f"`{measure.name}`" in section
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_protocol_is_described(name):
+    assert f"| `{name}` |" in (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
 
 
 def test_every_baseline_is_described():
