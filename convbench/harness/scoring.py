@@ -81,7 +81,12 @@ def score_run(execution: Execution, records: Mapping[str, TurnRecord], parts: Se
         chosen = turn_set(part.turns, execution.plan.dataset)
         wanted = set(chosen.ids)
         turns = [turn for turn in execution.plan.dataset.turns if turn.id in wanted]
-        scores = _part_scores(execution, part, turns, chosen, run_sha256, records)
+        try:
+            scores = _part_scores(execution, part, turns, chosen, run_sha256, records)
+        except ResourceError as error:  # a judge's server that fails does not keep the others' scores from being written
+            log.warning("%s was not computed: %s; run the same command again to go on", part.metric.name, error)
+            scored.results.append(not_computed(Unavailable(part, str(error))))
+            continue
         scored.scores.extend(scores)
         scored.results.extend(_results(execution, part, turns, chosen, scores, records))
     return scored

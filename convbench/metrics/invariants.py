@@ -30,10 +30,11 @@ def check_turn(turn_id: str, values: Mapping[str, float], relevant: int, gold: M
     for name, value in values.items():
         if not 0 <= value <= 1 + _TOLERANCE:
             raise _broken(turn_id, f"{name} is {value!r}; expected a value from 0 to 1")
-    _same(turn_id, values, ("P@1", "Success@1", "RR@1"))
+    _same(turn_id, values, ("P@1", "Success@1", "Hits@1", "RR@1"))
     _ascending(turn_id, values, "RR")
     _ascending(turn_id, values, "R")
     _ascending(turn_id, values, "Success")
+    _ascending(turn_id, values, "Hits")
     if len(gold) == relevant == 1:
         _one_gold(turn_id, values)
 

@@ -90,6 +90,9 @@ CHECKS: Mapping[str, Check] = {
     "stage-files": Check("error", "stage", "with another file than its manifest was written for"),
     "canonical-order": Check("error", "turn", "of turns.jsonl not in canonical order: changed by hand?"),
     "files-disagree": Check("error", "turn", "on which retrieval.trec and turns.jsonl disagree"),
+    "results-of-another-run": Check("error", "file", "that was made from another turns.jsonl than the one beside it"),
+    "scores-disagree": Check("error", "measure", "of results.json that its turns in scores.jsonl do not give"),
+    "invariants": Check("error", "measure", "of results.json that cannot be right"),
     # Datasets
     "empty-queries": Check("warning", "turn", "with an empty query"),
     "empty-references": Check("warning", "turn", "with an empty reference text"),

@@ -11,6 +11,7 @@ from convbench.io.trec_run import read_trec_run
 from convbench.retrieval.canonical import is_canonical
 from convbench.types import Ranking
 from convbench.validation.problems import Findings
+from convbench.validation.run_scores import check_scores
 
 
 def check_files(folder: RunFolder, findings: Findings) -> None:
@@ -33,6 +34,8 @@ def check_files(folder: RunFolder, findings: Findings) -> None:
             findings.add("run-files", path.name)
     if folder.turns.exists() and folder.trec.exists():
         _check_agreement(folder, findings)
+    if folder.turns.exists() and folder.results.exists() and folder.scores.exists():
+        check_scores(folder, findings)
 
 
 def _check_agreement(folder: RunFolder, findings: Findings) -> None:
