@@ -46,7 +46,8 @@ def remarks(result: MetricResult | None) -> list[str]:
     if result.n_missing:
         given.append(f"{result.n_missing:,} of {counted(result.n_turns, 'turn')} missing from the run, scored 0")
     if result.value is not None and result.ci is None:
-        given.append("no interval: it takes two conversations or more")
+        why = "it takes two conversations or more" if result.aggregate == "mean" else "it is computed over all turns at once"
+        given.append(f"no interval: {why}")
     return given
 
 
