@@ -15,6 +15,9 @@ ReferenceKind = Literal["response", "additional", "knowledge"]
 Grades: TypeAlias = Mapping[str, int]
 """Passage id -> relevance grade, of one turn."""
 
+HIGHEST_GRADE = 10_000
+"""The highest relevance grade: trec_eval's time for nDCG grows with the square of it, and its tables with its size."""
+
 Qrels: TypeAlias = Mapping[str, Grades]
 """Turn id -> grades."""
 

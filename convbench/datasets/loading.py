@@ -19,7 +19,7 @@ from convbench.io.cache import remembered_sha256
 from convbench.io.jsonl import read_jsonl
 from convbench.io.records import Record
 from convbench.registry import did_you_mean
-from convbench.types import Conversation, Exchange, Turn, TurnSet
+from convbench.types import HIGHEST_GRADE, Conversation, Exchange, Turn, TurnSet
 
 _HERE = Path(__file__).parent
 MINI = "mini"
@@ -143,6 +143,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     conversations = tuple(adapter.conversations())
     if not conversations:
         raise DataError(adapter.files()[0], "holds no conversation")
+    _refuse_huge_grades(conversations, adapter.files())
     rewrites = request.rewrites or (root / "rewrites.jsonl" if request.data is None else None)
     notes = list(facts.notes)
     files = adapter.files()
@@ -155,6 +156,12 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         if len(conversations) < total:
             notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {facts.name}")
     return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None)
+
+
+def _refuse_huge_grades(conversations: Sequence[Conversation], files: Sequence[Path]) -> None:
+    for turn in (turn for conversation in conversations for turn in conversation.turns):
+        if (highest := max(turn.gold.values(), default=0)) > HIGHEST_GRADE:
+            raise DataError(files[-1], f"turn {turn.id}: a passage has the grade {highest}; expected at most {HIGHEST_GRADE}")
 
 
 def _bundled_root(name: str) -> Path:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from convbench.datasets.own_turns import HIGHEST_GRADE
 from convbench.errors import DataError
 from convbench.io.jsonl import read_lines
 from convbench.io.trec import read_qrels
 from convbench.io.trec_run import unescape_id
-from convbench.types import Qrels
+from convbench.types import HIGHEST_GRADE, Qrels
 
 _HEADERS = (["turn_id", "passage_id", "grade"], ["query-id", "corpus-id", "score"])
 _GRADE = re.compile(r"-?[0-9]{1,10}")
@@ -24,7 +23,7 @@ def read_own_qrels(path: Path) -> dict[str, dict[str, int]]:
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: A line has other columns, a grade is no integer of at most 32 bits, or a passage has two grades.
+        DataError: A line has other columns, a grade is no integer or too high, or a passage has two grades.
     """
     if path.name.removesuffix(".gz").endswith(".tsv"):
         return _read_tsv(path)
@@ -43,7 +42,7 @@ def _read_tsv(path: Path) -> dict[str, dict[str, int]]:
             raise DataError(path, f"expected turn_id, passage_id and grade with tabs between, found {line!r:.80}", line=number)
         turn_id, passage, text = columns
         if not _GRADE.fullmatch(text):
-            raise DataError(path, f"turn {turn_id}: grade {text!r:.40} is not an integer of at most 32 bits", line=number)
+            raise DataError(path, f"turn {turn_id}: grade {text!r:.40} is not an integer of at most {HIGHEST_GRADE}", line=number)
         known = qrels.setdefault(turn_id, {}).setdefault(passage, int(text))
         if known != int(text):
             raise DataError(path, f"turn {turn_id}: passage {passage!r} has the grades {known} and {text}", line=number)

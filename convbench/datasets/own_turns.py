@@ -13,10 +13,7 @@ from convbench.io.jsonl import read_jsonl
 from convbench.io.records import Record
 from convbench.io.trec_run import BLANK
 from convbench.registry import did_you_mean
-from convbench.types import Exchange, Grades, Reference, Turn
-
-HIGHEST_GRADE = 2**31 - 1
-"""Grades beyond this, either way, are refused: evaluation tools keep them in 32 bits."""
+from convbench.types import HIGHEST_GRADE, Exchange, Grades, Reference, Turn
 
 MOST_TURNS = 5_000
 """The longest conversation that is read: every turn holds its history, so memory grows with the square of the number of turns."""
@@ -71,7 +68,8 @@ def written_grades(record: Record) -> dict[str, int]:
         record.check_text("gold", passage)
         check_id(passage, record.path, record.line)
         if not isinstance(grade, int) or isinstance(grade, bool) or abs(grade) > HIGHEST_GRADE:
-            raise record.error(f"field 'gold': passage {passage!r:.80} has the grade {grade!r:.40}; expected an integer of at most 32 bits")
+            expected = f"expected an integer of at most {HIGHEST_GRADE}"
+            raise record.error(f"field 'gold': passage {passage!r:.80} has the grade {grade!r:.40}; {expected}")
     return grades
 
 

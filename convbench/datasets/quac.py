@@ -13,7 +13,7 @@ from convbench.types import Exchange, Reference, Turn, conversation_of
 UNANSWERED = ("CANNOTANSWER", "NOTRECOVERED")
 """Answer texts that stand for no answer (the second where OR-QuAC's authors could not find the span again)."""
 
-_QUESTION_ID = re.compile(r"(\S+)_q#(\d+)")
+_QUESTION_ID = re.compile(r"(\S+)_q#([0-9]{1,9})")
 
 
 def read_quac(path: Path) -> Iterator[tuple[Record, Turn]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from convbench.datasets.corpora import check_id
-from convbench.datasets.own_turns import HIGHEST_GRADE
 from convbench.errors import DataError
 from convbench.io.jsonl import read_lines
 from convbench.io.records import Record
+from convbench.types import HIGHEST_GRADE
 
 COLUMNS = ("query-id", "corpus-id", "score")
 

@@ -10,11 +10,10 @@ from convbench.metrics.base import MISSING, Measure, Side, signature
 from convbench.metrics.invariants import check_turn
 from convbench.metrics.measure_names import RankMeasure, rank_measure
 from convbench.retrieval.canonical import TIE_RULE, canonical
-from convbench.types import Score, Turn, TurnRecord, qrels_of
+from convbench.types import HIGHEST_GRADE, Score, Turn, TurnRecord, qrels_of
 
 DEPTH = 100
 NAMES = ("nDCG@3", "RR@100", "R@5", "R@10", "R@20", "R@100", "MAP")
-MAX_GRADE = 10_000
 EMPTY = "empty ranking"
 NO_GOLD = "no gold passage is known for this turn"
 _CHECKED = ("P@1", "Success@1", "RR@1", "RR@10", "RR@100", "R@10", "R@100", "nDCG@1", "nDCG@3")
@@ -106,11 +105,11 @@ class RetrievalMetric:
 
 
 def _refuse_huge_grades(qrels: Mapping[str, Mapping[str, int]]) -> None:
-    """trec_eval keeps a table with a row for every grade up to the highest."""
+    """Datasets are checked when they are read; this is for turns that were made otherwise."""
     for turn_id, grades in qrels.items():
         passage_id, grade = max(grades.items(), key=lambda item: item[1])
-        if grade > MAX_GRADE:
-            raise UsageError(f"turn {turn_id}: passage {passage_id!r} has the grade {grade}; expected {MAX_GRADE} or less")
+        if grade > HIGHEST_GRADE:
+            raise UsageError(f"turn {turn_id}: passage {passage_id!r} has the grade {grade}; expected {HIGHEST_GRADE} or less")
 
 
 def _evaluated(

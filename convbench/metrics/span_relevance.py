@@ -86,12 +86,14 @@ class SpanRelevanceMetric:
 def is_relevant(passage: str, answer: str) -> bool:
     """Whether the closest span's token F1 with the answer reaches ``THRESHOLD``.
 
-    Most passages share too few tokens with the answer for any span to reach it, which is found out without looking at spans. (An answer that
-    stands within longer words, ``art`` in ``party``, is a span of characters and needs no token in common.)
+    Most passages share too few tokens with the answer for any span to reach it, which is found out without looking at spans. (An answer
+    that stands within longer words, ``art`` in ``party``, is a span of characters and needs no token in common.)
     """
     expected = _normalised(answer)
-    if expected and answer not in passage and (Counter(expected) & Counter(_normalised(passage))).total() < _LOWEST_RECALL * len(expected) - 1e-9:
-        return False
+    if expected and answer not in passage:
+        common = (Counter(expected) & Counter(_normalised(passage))).total()
+        if common < _LOWEST_RECALL * len(expected) - 1e-9:
+            return False
     return overlap(expected, squad.tokens(closest_span(passage, answer))).f1 >= THRESHOLD
 
 

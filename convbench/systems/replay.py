@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -77,7 +78,9 @@ class ReplayStage:
         strangers = [turn_id for turn_id in self._records if turn_id not in known]
         if len(strangers) == len(self._records):
             ours = ", ".join(turn.id for turn in turns[:3])
-            raise RunFileError(f"{self._path}: none of its turns ({', '.join(strangers[:3])} ...) is a turn of this dataset ({ours} ...)")
+            raise RunFileError(
+                f"{self._path}: none of its turns ({', '.join(strangers[:3])} ...) is a turn of this dataset ({ours} ...){_hint(strangers)}"
+            )
         if strangers:
             log.warning("%s: %d of its turns are not evaluated here (first: %s)", self._path, len(strangers), ", ".join(strangers[:3]))
 
@@ -91,6 +94,11 @@ class ReplayStage:
             record = self._records.get(turn.id)
             rows.append({"turn_id": turn.id, "record": record_to_json(record) if record else None})
         return rows
+
+
+def _hint(strangers: Sequence[str]) -> str:
+    """What to do where turns are named as other tools name them: ``12-3`` for ``12_3``."""
+    return "; `convbench import trec --turn-ids '<conversation>-<turn>'` renames them" if re.fullmatch(r".+-[0-9]+", strangers[0]) else ""
 
 
 class ReplayConfig(SystemConfig):

@@ -68,7 +68,7 @@ def test_qrecc_judgements_in_columns(real_data, tmp_path):
     [
         ("1-1 0 a 1\n", "source:1: turn id '1-1' is not of the form"),
         ("1_1 0 a 1\n1_2 0 a 1.5\n", "source:2: turn 1_2: grade '1.5' is not an integer"),
-        ("1_1 0 a 9999999999\n", "a grade beyond 2147483647"),
+        ("1_1 0 a 9999999999\n", "a grade beyond 10000"),
         ('{"1_1": {"a": 1.5}}', "expected an integer"),
         ('{"1_1": {"a": true}}', "expected an integer"),
         ('{"1_1": {"a": 1, "a": 2}}', "the key 'a' appears twice"),
