@@ -79,6 +79,7 @@ CHECKS: Mapping[str, Check] = {
     "unchecked-passages": Check("warning", "file", "whose passage ids were not checked: {reason}"),
     # Judgements
     "grades": Check("error", "grade", "not a whole number"),
+    "high-grades": Check("error", "grade", "above {highest}, the highest that can be scored"),
     "negative-grades": Check("warning", "grade", "below 0, which scorers treat in different ways"),
     "duplicate-judgements": Check("warning", "judgement", "given a second time with the same grade"),
     "conflicting-grades": Check("error", "judgement", "given a second time with another grade"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from convbench.io.jsonl import read_json
 from convbench.io.records import Record
+from convbench.types import HIGHEST_GRADE
 from convbench.validation.ids import check_passage_id, check_turn_id
 from convbench.validation.problems import Findings
 
@@ -43,6 +44,8 @@ class Judgements:
             self._findings.add("duplicate-judgements", f"{passage_id!r} of turn {turn_id}", line)
         else:
             self._findings.add("conflicting-grades", f"{passage_id!r} of turn {turn_id}: {known} and {grade}", line)
+        if grade > HIGHEST_GRADE:
+            self._findings.add("high-grades", f"{grade} of turn {turn_id}", line, highest=HIGHEST_GRADE)
         if grade < 0:
             self._findings.add("negative-grades", f"{grade} of turn {turn_id}", line)
 

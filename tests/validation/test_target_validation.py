@@ -163,6 +163,7 @@ def test_judgements(tmp_path: Path) -> None:
         "1_1 0 d -2",
         "1_1 0 e\x07 1",
         "q 0 a 1",
+        "1_1 0 f 10001",
     ]
     assert {p.check: p.lines for p in check(write(path, [*lines, *bad])).problems} == {
         "duplicate-judgements": (5,),
@@ -173,6 +174,7 @@ def test_judgements(tmp_path: Path) -> None:
         "negative-grades": (11,),
         "control-characters": (12,),
         "turn-ids": (13,),
+        "high-grades": (14,),
         "no-relevant-passage": (4,),
     }
 
