@@ -11,7 +11,7 @@ from convbench.metrics.protocol import ScoringPart, build_metric, load_protocol,
 from convbench.metrics.turn_rules import JUDGED
 
 GENERAL = ("convgqr-line", "response-overlap", "response-diagnostics")
-"""Protocols that fit every dataset; a family that is asked for alone is computed as the first of them has it."""
+"""Protocols that fit every dataset."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Selection:
     """What to score.
 
     Attributes:
-        protocols: Names of protocols; None for those that the dataset's card names.
-        families: Metric families to keep of them; None for all. A family that none of the protocols has is computed with its defaults.
-            Families without protocols are taken from the general ones.
+        protocols: Names of protocols, or their YAML files; None for those that the dataset's card names.
+        families: Metric families to keep of them; None for all. Without ``protocols`` a family is taken from the general protocols, else
+            from the dataset's. One that none of them has is computed with its defaults.
         settings: Settings of families that the user chose (BERTScore's model ...).
     """
 
@@ -35,14 +35,21 @@ class Selection:
         Raises:
             UsageError: A protocol or a family is unknown, or a protocol is not made for the dataset.
         """
-        names = self.protocols or (GENERAL if self.families is not None else dataset.card.protocols)
-        protocols = [load_protocol(name) for name in dict.fromkeys(names)]
-        parts = [part for protocol in protocols for part in scoring_parts(protocol, dataset, self.settings)]
         if self.families is None:
-            return parts
-        kept = [part for part in parts if part.metric.name in self.families]
-        found = {part.metric.name for part in kept}
-        return [*kept, *(self._plain(name) for name in dict.fromkeys(self.families) if name not in found)]
+            return self._of(self.protocols or dataset.card.protocols, dataset)
+        sources = [self._of(names, dataset) for names in ([self.protocols] if self.protocols else [GENERAL, dataset.card.protocols])]
+        return [part for family in dict.fromkeys(self.families) for part in self._family(family, sources)]
+
+    def _family(self, family: str, sources: Sequence[Sequence[ScoringPart]]) -> list[ScoringPart]:
+        """The family as the first of the sources has it that has it at all."""
+        for source in sources:
+            if found := [part for part in source if part.metric.name == family]:
+                return found
+        return [self._plain(family)]
+
+    def _of(self, names: Sequence[str], dataset: Dataset) -> list[ScoringPart]:
+        protocols = [load_protocol(name) for name in dict.fromkeys(names)]
+        return [part for protocol in protocols for part in scoring_parts(protocol, dataset, self.settings)]
 
     def _plain(self, family: str) -> ScoringPart:
         metric = build_metric(family, self.settings.get(family, {}))

@@ -36,7 +36,7 @@ def replayed(tmp_path: Path, dataset: str, left_out: int, response: str | None =
 def test_a_dataset_is_scored_under_its_own_protocols(tmp_path: Path) -> None:
     succeed("run", "bm25-history", "-d", "topiocqa", "-d", "orquac", "--out", tmp_path, "--metrics", "retrieval,token-f1,text-hits,heq")
     general = results(tmp_path / "topiocqa" / "bm25-history")
-    assert {protocol for protocol, _ in general} == {"convgqr-line", "response-overlap", ""}
+    assert {protocol for protocol, _ in general} == {"convgqr-line", "response-overlap", "topiocqa-official", ""}
     succeed("run", "bm25-history", "-d", "topiocqa", "-d", "orquac", "--out", tmp_path / "own", "--bertscore-layer", 1)
     topiocqa, orquac = (results(tmp_path / "own" / name / "bm25-history") for name in ("topiocqa", "orquac"))
     assert {p for p, _ in topiocqa} == {"convgqr-line", "response-overlap", "topiocqa-official", "response-diagnostics"}

@@ -78,6 +78,8 @@ def test_families_are_taken_from_the_protocols_that_were_asked_for(mini: object)
 
 
 def test_a_family_without_a_protocol_is_computed_with_its_defaults(mini: object) -> None:
+    (part,) = Selection(families=["text-hits"]).parts(mini)  # type: ignore[arg-type]
+    assert part.protocol == "topiocqa-official"
     (part,) = Selection(families=["heq"]).parts(mini)  # type: ignore[arg-type]
     assert (part.protocol, part.turns, part.metric.name) == ("", "has a reference", "heq")
 
