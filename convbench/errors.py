@@ -10,9 +10,15 @@ from pathlib import Path
 
 
 class ConvbenchError(Exception):
-    """Base of every error that is reported without a traceback."""
+    """Base of every error that is reported without a traceback.
+
+    A message may quote what was found, and files hold anything: what would break the line or reach the terminal is escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("".join(character if character.isprintable() else ascii(character)[1:-1] for character in message))
 
 
 class UsageError(ConvbenchError):
@@ -64,6 +70,12 @@ class StorageError(ConvbenchError):
     """Writing failed: disk full, read-only folder, no permission."""
 
     exit_code = 6
+
+
+class InvariantError(ConvbenchError):
+    """Numbers that cannot be right: a fault of a library, of a plug-in metric, or of convbench."""
+
+    exit_code = 7
 
 
 _READING_ERRNOS = {

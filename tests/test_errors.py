@@ -17,6 +17,7 @@ def test_exit_codes_are_distinct_and_documented() -> None:
         "RunFileError": 4,
         "ResourceError": 5,
         "StorageError": 6,
+        "InvariantError": 7,
     }
     assert ConvbenchError.exit_code == 1
     assert 0 not in kinds.values()

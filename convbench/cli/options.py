@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from convbench.errors import UsageError
+from convbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from convbench.datasets.loading import Dataset
@@ -142,11 +142,11 @@ def parse_options(pairs: tuple[str, ...], option: str = "--option", form: str = 
 
 def read_value(text: str) -> Any:
     """A value as YAML would read it: ``64``, ``false``, ``[a, b]``, ``text``."""
-    import yaml
+    from convbench.config import parse_yaml
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text, "value")
+    except DataError:
         return text
 
 

@@ -28,6 +28,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     table = {}
     for question, value in document.items():
         record = Record(path, value, where=question)
+        for passage in record.values:
+            record.check_text(question, passage)
         table[turn_id(record, question)] = {passage: grade for passage in record.values if (grade := record.get(passage, int)) > 0}
     return table
 

@@ -35,6 +35,8 @@ def _grades(document: Record, turn_id: str) -> dict[str, int]:
     if not re.fullmatch(r"[0-9]+_[0-9]+", turn_id):
         raise document.error(f"key {turn_id!r} is not a turn id like '442_2'")
     judged = document.record(turn_id)
+    for id_ in judged.values:
+        document.check_text(turn_id, id_)
     if any(id_.isdecimal() for id_ in judged.values):
         raise judged.error(_MACHINE_IDS)
     return {id_: judged.get(id_, int) for id_ in judged.values if id_}

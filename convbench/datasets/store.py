@@ -103,7 +103,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate(read_json(path))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or None
+        where = ".".join(part if isinstance(part, str) and part.isprintable() else ascii(part) for part in problem["loc"]) or None
         message = f"not the manifest of a passage store ({problem['msg'].lower()}); delete the folder and prepare it again"
         raise DataError(path, message, where=where) from None
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import DataError, RunFileError
-from convbench.io.bounds import MAX_DEPTH, MAX_DOCUMENT, MIB, too_deep
-from convbench.io.jsonl import read_lines
+from convbench.io.bounds import MAX_DEPTH, too_deep
+from convbench.io.jsonl import read_lines, read_text
 from convbench.io.records import Record
 
 
@@ -24,13 +24,7 @@ def read_document(path: Path) -> Any:
     Raises:
         DataError: Not JSON, too large, nested too deeply, or a key twice in one object.
     """
-    lines, length = [], 0
-    for _, line in read_lines(path):
-        length += len(line) + 1
-        if length > MAX_DOCUMENT:
-            raise DataError(path, f"larger than {MAX_DOCUMENT // MIB} MiB, the most that is read as one JSON document")
-        lines.append(line)
-    return parse(path, "\n".join(lines))
+    return parse(path, read_text(path))
 
 
 def read_objects(path: Path) -> Iterator[Record]:

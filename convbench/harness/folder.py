@@ -16,6 +16,7 @@ from convbench.io.jsonl import read_json
 from convbench.io.lock import acquire
 
 SCHEMA = "convbench.folder/1"
+_ENTRIES = {"status": str, "spec": dict, "inputs": dict, "stages": list, "executions": list}
 
 
 class RunFolder:
@@ -70,6 +71,11 @@ class RunFolder:
         info = read_json(self.info)
         if not isinstance(info, dict) or info.get("schema") != SCHEMA:
             raise DataError(self.info, f"expected a run.json of schema {SCHEMA!r}")
+        for key, kind in _ENTRIES.items():
+            if not isinstance(info.get(key), kind):
+                raise DataError(self.info, f"expected {key!r} to be a {kind.__name__}; was it changed by hand?")
+        if not all(isinstance(stage, dict) and {"name", "key"} <= stage.keys() for stage in info["stages"]):
+            raise DataError(self.info, "expected 'stages' to hold the name and key of each stage; was it changed by hand?")
         return info
 
     def write_info(self, info: dict[str, Any]) -> None:

@@ -69,13 +69,19 @@ def record_from_json(record: Record) -> TurnRecord:
 
 
 def _notes(record: Record, field: str) -> dict[str, Any]:
-    """An object that is carried along as it is; numbers that JSON does not know could not be written again."""
+    """An object that is carried along as it is."""
     values = record.optional(field, dict, {})
+    _check_writable(record, field, values)
+    return values
+
+
+def _check_writable(record: Record, field: str, values: dict[str, Any]) -> None:
+    """What is carried along must fit into a file again: JSON knows no NaN and infinity, and UTF-8 no half of a surrogate pair."""
     try:
-        dump_line(values)
+        text = dump_line(values)
     except ValueError:
         raise _unusable(record, f"field {field!r} holds a number that is not finite") from None
-    return values
+    record.check_text(field, text)
 
 
 def _unusable(record: Record, message: str) -> RunFileError:
@@ -105,6 +111,7 @@ def read_run(path: Path) -> Run:
             if value["schema"] != SCHEMA:
                 raise DataError(path, f"schema {value['schema']!r} is not known; expected {SCHEMA!r}", line=line)
             header = {key: item for key, item in value.items() if key != "schema"}
+            _check_writable(Record(path, value, line=line), "header", header)
             continue
         record = record_from_json(Record(path, value, line=line))
         if record.turn_id in records:

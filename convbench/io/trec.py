@@ -21,7 +21,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     The second column is not read (both ``0`` and ``Q0`` are in use). A judgement may be repeated, but not with another grade.
 
     Raises:
-        DataError: A line without four columns, a grade that is not an integer, or two grades for one passage.
+        DataError: A line without four columns, a grade that is not an integer of at most 100 digits, or two grades for one passage.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in read_lines(path):
@@ -31,8 +31,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
         if len(columns) != 4:
             raise DataError(path, f"expected 4 columns 'turn_id 0 passage_id grade', found {len(columns)}", line=number)
         turn_id, _, passage_id, text = columns
-        if not re.fullmatch(r"-?[0-9]+", text):
-            raise DataError(path, f"turn {turn_id}: grade {text!r} is not an integer", line=number)
+        if not re.fullmatch(r"-?[0-9]{1,100}", text):
+            raise DataError(path, f"turn {turn_id}: grade {text!r:.40} is not an integer of at most 100 digits", line=number)
         known = qrels.setdefault(turn_id, {}).setdefault(passage_id, int(text))
         if known != int(text):
             raise DataError(path, f"turn {turn_id}: passage {passage_id!r} has the grades {known} and {text}", line=number)

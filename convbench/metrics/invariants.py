@@ -6,13 +6,9 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
-from convbench.errors import ConvbenchError
+from convbench.errors import InvariantError
 
 _TOLERANCE = 1e-9
-
-
-class InvariantError(ConvbenchError):
-    """Numbers that cannot be right: a fault of a library, of a plug-in metric, or of convbench."""
 
 
 def check_turn(turn_id: str, values: Mapping[str, float], relevant: int, gold: Mapping[str, int]) -> None:

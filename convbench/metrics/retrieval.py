@@ -40,9 +40,7 @@ class RetrievalMetric:
     needs: Side = "ranking"
     batch_size = 2048
 
-    def __init__(
-        self, depth: int = DEPTH, relevant_from: int = 1, measures: Sequence[str] = NAMES, unjudged: float | None = None
-    ) -> None:
+    def __init__(self, depth: int = DEPTH, relevant_from: int = 1, measures: Sequence[str] = NAMES, unjudged: float | None = None) -> None:
         if depth < 1:
             raise UsageError(f"retrieval: depth {depth}; expected 1 or more")
         self.depth = depth

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, InvariantError
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import MetricResult, read_results
 from convbench.harness.score_file import read_scores
 from convbench.io.digests import file_sha256
-from convbench.metrics.invariants import InvariantError, check_turn
+from convbench.metrics.invariants import check_turn
 from convbench.validation.problems import Findings
 
 _TOLERANCE = 1e-9

@@ -64,7 +64,8 @@ def test_turns_hold_history_references_gold_and_labels(tmp_path):
     assert isinstance(adapter(tmp_path), DatasetAdapter)
     assert (first.id, first.query, first.history, first.topic) == ("bees_dial1_1", "How do bees talk?", (), "Bees")
     evidence = ("Waggle dance: a primer:3", "Bees:0")
-    assert first.references == (Reference("They dance.", evidence=evidence), Reference("Honey bees or bumblebees?", "additional", ("Bees:7", "Bees:0")))
+    other = Reference("Honey bees or bumblebees?", "additional", ("Bees:7", "Bees:0"))
+    assert first.references == (Reference("They dance.", evidence=evidence), other)
     assert list(first.gold) == ["Waggle dance: a primer:3", "Bees:0", "Bees:7"]
     assert first.labels == {"response_type": "directAnswer|clarification", "answerable": "yes"}
     assert second.query == "Honey bees."

@@ -139,7 +139,7 @@ class Broken:
 def test_a_result_that_cannot_be_right_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METRICS._table(), "broken", f"{__name__}:Broken")
     finished = convbench("run", "bm25-query", "-d", "topiocqa", "--out", tmp_path / "r", "--metrics", "retrieval,broken")
-    assert finished.code == 1
+    assert finished.code == 7
     assert "error: turn 1_1: broken is 1.5; expected a value from 0 to 1; these numbers cannot be right" in finished.err
     assert not (tmp_path / "r" / "results.json").exists()
     succeed("run", "bm25-query", "-d", "topiocqa", "--out", tmp_path / "r", "--metrics", "retrieval")

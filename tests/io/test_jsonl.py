@@ -4,12 +4,14 @@ import gzip
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench.errors import DataError, MissingFileError
+from convbench.io import bounds
 from convbench.io.jsonl import dump_line, open_text, read_json, read_jsonl, read_lines
 
 BOM = b"\xef\xbb\xbf"
@@ -34,8 +36,27 @@ def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
     assert list(read_jsonl(written(tmp_path, json.dumps({"a": text}, ensure_ascii=False)))) == [(1, {"a": text})]
 
 
-def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
-    assert list(read_lines(written(tmp_path, ""))) == []
+@pytest.mark.parametrize("content", [b"", BOM], ids=["nothing", "only a byte-order mark"])
+def test_an_empty_file_has_no_lines(tmp_path: Path, content: bytes) -> None:
+    assert list(read_lines(written(tmp_path, content))) == []
+
+
+def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:
+    assert list(read_lines(written(tmp_path, BOM + BOM + b"a" + BOM + b"\n" + BOM + b"b\n"))) == [(1, "\ufeffa\ufeff"), (2, "\ufeffb")]
+
+
+@given(
+    st.lists(st.text("ab\r\t é\u2028\U0001f600\x00\ufeff"), max_size=30), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(1, 9)
+)
+def test_blocks_of_any_size_give_the_same_lines(lines: list[str], end: str, ended: bool, size: int) -> None:
+    text = end.join(lines) + (end if ended else "")
+    expected = [line.rstrip("\r") for line in text.removeprefix("\ufeff").split("\n")]
+    if not expected[-1] and not text.endswith("\r"):
+        expected.pop()
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "_BLOCK", size)
+        path = written(Path(folder), text)
+        assert list(read_lines(path)) == list(enumerate(expected, 1))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +68,8 @@ def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
         ('"text"', "expected a JSON object, found str"),
         ("null", "expected a JSON object, found NoneType"),
         (f'{{"a": {"1" * 5000}}}', "not valid JSON: Exceeds the limit"),
-        ("[" * 100_000, "not valid JSON: maximum recursion depth exceeded"),
+        ("[" * 100_000, "lists and objects within each other go deeper than 64 levels, the most that is read"),
+        ('{"a": ' + "[" * 64 + "]" * 64 + "}", "lists and objects within each other go deeper than 64 levels"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:

@@ -41,6 +41,12 @@ def test_a_field_of_another_kind_names_place_and_field(kind: type, value: object
         record(Answer=value).get("Answer", kind)
 
 
+def test_keys_do_not_break_the_line_of_a_message() -> None:
+    message = r"^dev\.json \[a\\nb\\u2028\]: field 'Answer' is missing; expected a string, not \\ud83d$"
+    with pytest.raises(DataError, match=message):
+        raise Record(PATH, {}, where="a\nb\u2028").error("field 'Answer' is missing; expected a string, not \ud83d")
+
+
 def test_a_missing_field() -> None:
     with pytest.raises(DataError, match=r"^dev\.json:9: field 'Answer' is missing; expected a string$"):
         Record(PATH, {"answer": "x"}, line=9).get("Answer", str)

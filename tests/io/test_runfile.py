@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,19 @@ def test_the_layout_on_disk(tmp_path: Path) -> None:
 def test_other_tools_need_only_the_turn_id(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, {"turn_id": "1_1"}, {"turn_id": "1_2", "passages": [{"id": "p", "score": 2}], "note": "spare"}, name=name)
     assert read_run(path) == Run({}, {"1_1": TurnRecord("1_1"), "1_2": TurnRecord("1_2", passages=(("p", 2.0),))})
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ({"schema": SCHEMA, "system": {"a\ud83d": 1}}, DataError, r"field 'header' holds '\\ud83d', half of a surrogate pair"),
+        ({"schema": SCHEMA, "seed": math.nan}, RunFileError, "field 'header' holds a number that is not finite"),
+        ({"turn_id": "1_1", "ledger": {"a": ["\ud83d"]}}, DataError, r"field 'ledger' holds '\\ud83d', half of a surrogate pair"),
+    ],
+)
+def test_what_could_not_be_written_again_is_refused(tmp_path: Path, line: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=rf"turns\.jsonl:1: {message}"):
+        read_run(written(tmp_path, line))
 
 
 def test_nulls_stand_for_what_is_left_out(tmp_path: Path) -> None:

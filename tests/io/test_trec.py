@@ -42,6 +42,7 @@ def test_a_repeated_judgement_must_agree(tmp_path: Path) -> None:
         ("1_1 0 p", "expected 4 columns 'turn_id 0 passage_id grade', found 3"),
         ("1_1 0 Rio Grande:3 1", "found 5"),
         ("1_1 0 p 1.0", "turn 1_1: grade '1.0' is not an integer"),
+        (f"1_1 0 p {'9' * 5000}", f"turn 1_1: grade '{'9' * 39} is not an integer of at most 100 digits$"),
         ("1_1 0 p ٣", "is not an integer"),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.errors import ConvbenchError
-from convbench.metrics.invariants import InvariantError, check_aggregate, check_counts, check_scale, check_turn
+from convbench.errors import ConvbenchError, InvariantError
+from convbench.metrics.invariants import check_aggregate, check_counts, check_scale, check_turn
 from convbench.metrics.retrieval import RetrievalMetric
 from convbench.types import Turn, TurnRecord
 
