@@ -32,9 +32,9 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show_command(protocol: str, as_json: bool) -> None:
     """Everything that PROTOCOL, a name or a YAML file, fixes: each measure with its turns and its signature."""
-    from convbench.metrics.protocol import load_protocol
+    from convbench.metrics.selection import named_or_read
 
-    loaded = load_protocol(protocol)
+    loaded = named_or_read(protocol)
     if as_json:
         click.echo(json.dumps(loaded.model_dump(mode="json"), ensure_ascii=False))
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from convbench.config import Config
-from convbench.types import Conversation, Passage, Qrels, Turn
+from convbench.types import HIGHEST_GRADE, Conversation, Passage, Qrels, Turn
 
 CollectionOrigin = Literal["corpus", "gold-union"]
 
@@ -60,7 +60,7 @@ class SplitSize(Config):
     conversations: int | None = None
     turns: int | None = None
     verified: bool = False
-    relevant_from: int = 1
+    relevant_from: int = Field(default=1, ge=1, le=HIGHEST_GRADE)
 
 
 class DatasetCard(Config):
@@ -84,7 +84,7 @@ class DatasetCard(Config):
     files: list[str]
     retrieval_turns: str
     protocols: list[str] = Field(default_factory=lambda: ["convgqr-line", "response-overlap", "response-diagnostics"])
-    bm25: dict[str, float] = Field(default_factory=dict)
+    bm25: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 @runtime_checkable

@@ -47,10 +47,14 @@ def answer_labels(record: Record, answer: str) -> dict[str, str]:
 
 
 def with_main(main: str, answers: Sequence[str]) -> list[str]:
-    """``main`` first, then the other answers; one that several people gave stays as often, since the official scorer counts heads."""
+    """The answers with ``main`` before the others; one that several people gave stays as often, since the official scorer counts heads.
+
+    Where nobody gave ``main`` (OR-QuAC's ``NOTRECOVERED``), it is no answer to compare with, unless it is the only one known.
+    """
+    if main not in answers:
+        return list(answers) or [main]
     others = list(answers)
-    if main in others:
-        others.remove(main)
+    others.remove(main)
     return [main, *others]
 
 
@@ -62,11 +66,13 @@ def _dialog(paragraph: Record, topic: str | None) -> Iterator[tuple[Record, Turn
         if conversation_of(id_) != dialog:
             raise record.error(f"field 'id': expected a question of dialog {dialog!r}, found {record.values['id']!r}")
         answers = [answer.get("text", str) for answer in record.records("answers")]
-        if "orig_answer" in record.values:  # the answer that the dialog went on with
-            answers = with_main(record.record("orig_answer").get("text", str), answers)
+        said = record.record("orig_answer").get("text", str) if "orig_answer" in record.values else None
+        if said is not None:
+            answers = with_main(said, answers)
         if not answers:
             raise record.error("field 'answers' is empty; expected one human answer at least")
         main, *others = answers
+        said = main if said is None else said  # the dialog went on with it
         question = record.get("question", str)
         yield (
             record,
@@ -76,7 +82,7 @@ def _dialog(paragraph: Record, topic: str | None) -> Iterator[tuple[Record, Turn
                 history=tuple(history),
                 references=(Reference(main), *(Reference(text, "additional") for text in others)),
                 topic=topic,
-                labels=answer_labels(record, main),
+                labels=answer_labels(record, said),
             ),
         )
-        history.append(Exchange(id_, question, main))
+        history.append(Exchange(id_, question, said))

@@ -34,6 +34,7 @@ class MetricResult(Config):
     turn_set: str = Field(description="the rule that chose the turns")
     aggregate: Literal["mean", "corpus"] = Field(default="mean", description="mean of the turns' values, or one over all turns")
     higher_is_better: bool = True
+    scale: Literal["unit", "any"] = Field(default="unit", description="unit: every value lies in [0, 1]")
     ranks: bool = Field(default=True, description="whether systems may be ordered by it")
     reason: str | None = None
 

@@ -32,7 +32,7 @@ def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
         warnings.append(f"{len(absent)} of {judged} judged turns have no gold passage in the collection (first: {', '.join(absent[:5])})")
     if unknown := _unknown_passages(execution, records):
         warnings.append(f"{len(unknown)} retrieved passages are not in the collection (first: {', '.join(unknown[:5])})")
-    if missing := _missing(plan, records):
+    if missing := _missing(plan, records, max((metric.n_missing for metric in metrics), default=0)):
         warnings.append(f"{len(missing)} turns are missing from the run and score 0 (first: {', '.join(missing[:5])})")
     return Results(
         convbench_version=convbench.__version__,
@@ -70,10 +70,12 @@ def truncation(records: Iterable[TurnRecord]) -> Truncation:
     return Truncation(n_turns=len(cuts), n_truncated=truncated, share=share, by=dict(sorted(by.items())))
 
 
-def _missing(plan: Plan, records: Mapping[str, TurnRecord]) -> list[str]:
-    """Turns that some measure averages over and that the run lacks."""
-    counted = {*plan.dataset.retrieval_turns().ids, *plan.dataset.response_turns().ids}
-    return [turn.id for turn in plan.dataset.turns if turn.id in counted and turn.id not in records]
+def _missing(plan: Plan, records: Mapping[str, TurnRecord], most: int) -> list[str]:
+    """Turns that some measure averages over and that the run lacks; all of those where a protocol counts more than the usual ones."""
+    usual = {*plan.dataset.retrieval_turns().ids, *plan.dataset.response_turns().ids}
+    absent = [turn.id for turn in plan.dataset.turns if turn.id not in records]
+    counted = [turn_id for turn_id in absent if turn_id in usual]
+    return absent if most > len(counted) else counted
 
 
 def _unknown_passages(execution: Execution, records: Mapping[str, TurnRecord]) -> list[str]:

@@ -53,6 +53,8 @@ class BertScoreMetric:
         batch_size: int = 64,
         measures: Sequence[str] = NAMES,
     ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"bertscore: batch_size {batch_size}; expected 1 or more")
         self._names = list(measures)
         self.against: Against
         self.against, bases = against(self.name, self._names)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convbench.errors import UsageError
 from convbench.metrics.base import CorpusValue, Measure, Side, signature
 from convbench.metrics.responses import Compared, against, references_of, response_of, score_responses
 from convbench.types import Score, Turn, TurnRecord
@@ -35,8 +37,6 @@ class BleuMetric:
     batch_size = 2048
 
     def __init__(self, measures: Sequence[str] = NAMES, normaliser: str = "none") -> None:
-        from convbench.errors import UsageError
-
         self._names = list(measures)
         self._against, self._bases = against(self.name, self._names)
         if unknown := [base for base in self._bases if base not in NAMES]:
@@ -70,8 +70,8 @@ class BleuMetric:
         return {name: CorpusValue(self._combine(statistics.sum(axis=0)), statistics, self._combine)}
 
     def _compare(self, response: str, references: list[str]) -> Compared:
-        value = self._sentence.sentence_score(self._normal(response), [self._normal(text) for text in references]).score / 100
-        return [value] * len(self._names), None
+        score = self._sentence.sentence_score(self._normal(response), [self._normal(text) for text in references]).score
+        return [_share(score)] * len(self._names), None
 
     def _statistics(self, turn: Turn, response: str) -> list[int]:
         """SacreBLEU's counts of one turn: lengths, then common and all n-grams."""
@@ -79,7 +79,7 @@ class BleuMetric:
         return list(self._corpus._extract_corpus_statistics([self._normal(response)], references)[0])
 
     def _combine(self, totals: NDArray[np.float64]) -> float:
-        return float(self._corpus._compute_score_from_stats([round(total) for total in totals.tolist()]).score) / 100
+        return _share(self._corpus._compute_score_from_stats([round(total) for total in totals.tolist()]).score)
 
     def _normal(self, text: str) -> str:
         return " ".join(text.lower().split()) if self._normaliser == "lower" else text
@@ -97,10 +97,13 @@ class BleuMetric:
         return BLEU(effective_order=True)
 
 
+def _share(score: float) -> float:
+    """Per cent as a share; a perfect score comes out of sacreBLEU a little above 100."""
+    return min(float(score) / 100, 1.0)
+
+
 def _settings(scorer: Any) -> str:
     """SacreBLEU's signature, which it makes once it has counted references; how many there are differs among turns here."""
     parts = {"nrefs": "var", "case": "mixed", "eff": "yes" if scorer.effective_order else "no", "tok": scorer.tokenizer.signature()}
-    from importlib import metadata
-
     version = metadata.version("sacrebleu")
     return "|".join([*(f"{key}:{value}" for key, value in parts.items()), f"smooth:{scorer.smooth_method}", f"sacrebleu:{version}"])

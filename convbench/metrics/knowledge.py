@@ -87,14 +87,18 @@ class KnowledgeMetric:
         said = frozenset(squad.tokens(" ".join(conversation(turn))))
         fresh = [token for token in given if token not in said]
         whole, new = overlap(expected, given), overlap(expected, fresh) if fresh else Overlap(1.0, 1.0, 1.0, 0.0)
-        return [float(getattr(new if is_fresh else whole, field)) for _, field, is_fresh, _ in self._columns], None
+        values = [float(getattr(new if is_fresh else whole, field)) for _, field, is_fresh, _ in self._columns]
+        return values, _unknown(self._passage_ids(turn, record), texts)
 
     def _sources(self, turn: Turn, record: TurnRecord, texts: Mapping[str, str]) -> list[str]:
         if self._source == "history":
             return conversation(turn)
         if self._source == "knowledge":
             return references_of(turn, "knowledge")
-        return [texts[id_] for id_ in (record.evidence if self._source == "given" else turn.gold) if id_ in texts]
+        return [texts[id_] for id_ in self._passage_ids(turn, record) if id_ in texts]
+
+    def _passage_ids(self, turn: Turn, record: TurnRecord) -> list[str]:
+        return list({"given": record.evidence, "gold": turn.gold}.get(self._source, ()))
 
     def _texts(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> dict[str, str]:
         """Passage id -> text, of the passages that the source names and the collection holds."""
@@ -103,6 +107,12 @@ class KnowledgeMetric:
         named = (turn.gold if self._source == "gold" else records[turn.id].evidence for turn in turns if turn.id in records)
         passages = known_passages(self._passages, {id_ for ids in named for id_ in ids})
         return {id_: passage.text for id_, passage in passages.items() if passage}
+
+
+def _unknown(ids: Sequence[str], texts: Mapping[str, str]) -> str | None:
+    """A passage that the collection lacks supports nothing: naming it must not take the turn out of the average."""
+    unknown = [id_ for id_ in ids if id_ not in texts]
+    return f"passage {unknown[0]!r:.80} is not in the collection and counts as empty" if unknown else None
 
 
 def conversation(turn: Turn) -> list[str]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from convbench.config import Config, load_config
 from convbench.datasets.loading import Dataset
-from convbench.errors import UsageError
+from convbench.errors import DataError, UsageError
 from convbench.metrics import METRICS
 from convbench.metrics.base import Metric
 from convbench.registry import did_you_mean
@@ -52,7 +52,7 @@ class Protocol(Config):
         parts: The metric families, in report order.
     """
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     title: str
     description: str
     sources: list[str]
@@ -93,17 +93,26 @@ def protocol_names() -> list[str]:
 
 @cache
 def load_protocol(name: str) -> Protocol:
-    """A protocol by its name, or one of the user's own by its YAML file.
+    """A protocol by its name.
 
     Raises:
         UsageError: There is none (with a suggestion).
-        DataError: The file is malformed.
     """
-    if name.endswith((".yaml", ".yml")):
-        return load_config(Protocol, Path(name))
     if name not in protocol_names():
         raise UsageError(f"unknown protocol {name!r}.{did_you_mean(name, protocol_names())} Known: {', '.join(protocol_names())}")
     return load_config(Protocol, _FOLDER / f"{name}.yaml")
+
+
+def read_protocol(path: Path) -> Protocol:
+    """A protocol of the user's own.
+
+    Raises:
+        DataError: The file is malformed, or takes the name of a protocol that ships with convbench.
+    """
+    protocol = load_config(Protocol, path)
+    if protocol.name in protocol_names():
+        raise DataError(path, f"the name {protocol.name!r} belongs to a protocol of convbench; choose another", where="name")
+    return protocol
 
 
 def scoring_parts(protocol: Protocol, dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> list[ScoringPart]:
@@ -130,14 +139,27 @@ def build_metric(family: str, settings: Mapping[str, Any]) -> Metric:
     """A metric family with its settings.
 
     Raises:
-        UsageError: The family is unknown, or does not have a setting.
+        UsageError: The family is unknown, does not have a setting, or a setting is not of its type.
     """
     factory = METRICS.get(family)
     try:
-        metric: Metric = factory(**settings)
+        metric: Metric = factory(**_typed(family, factory, settings))
     except TypeError as error:
         raise UsageError(f"the metric {family!r} cannot be built with {dict(settings)}: {error}") from None
     return metric
+
+
+def _typed(family: str, factory: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, each of the type that the constructor states for it: they come from YAML files and the command line."""
+    hints = get_type_hints(factory.__init__)
+    typed = {}
+    for key, value in settings.items():
+        try:
+            typed[key] = TypeAdapter(hints.get(key, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise UsageError(f"the metric {family!r}: the setting {key!r} cannot be {value!r:.80}: {problem.lower()}") from None
+    return typed
 
 
 def _fitted(part: Part, dataset: Dataset) -> dict[str, Any]:

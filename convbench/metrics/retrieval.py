@@ -43,6 +43,10 @@ class RetrievalMetric:
     def __init__(self, depth: int = DEPTH, relevant_from: int = 1, measures: Sequence[str] = NAMES, unjudged: float | None = None) -> None:
         if depth < 1:
             raise UsageError(f"retrieval: depth {depth}; expected 1 or more")
+        if not 1 <= relevant_from <= HIGHEST_GRADE:
+            raise UsageError(f"retrieval: relevant_from {relevant_from}; expected a grade from 1 to {HIGHEST_GRADE}")
+        if unjudged not in (None, 0):
+            raise UsageError(f"retrieval: unjudged {unjudged}; expected 0, or nothing, which leaves such turns out")
         self.depth = depth
         self.relevant_from = relevant_from
         self._unjudged = unjudged

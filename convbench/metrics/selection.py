@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from convbench.datasets.loading import Dataset
-from convbench.metrics.protocol import ScoringPart, build_metric, load_protocol, scoring_parts
+from convbench.metrics.protocol import Protocol, ScoringPart, build_metric, load_protocol, read_protocol, scoring_parts
 from convbench.metrics.turn_rules import JUDGED
 
 GENERAL = ("convgqr-line", "response-overlap", "response-diagnostics")
@@ -35,9 +36,12 @@ class Selection:
         Raises:
             UsageError: A protocol or a family is unknown, or a protocol is not made for the dataset.
         """
+        own = [load_protocol(name) for name in dataset.card.protocols]  # by name only: a dataset's file names no other file
+        chosen = [named_or_read(name) for name in dict.fromkeys(self.protocols or ())] or own
         if self.families is None:
-            return self._of(self.protocols or dataset.card.protocols, dataset)
-        sources = [self._of(names, dataset) for names in ([self.protocols] if self.protocols else [GENERAL, dataset.card.protocols])]
+            return self._of(chosen, dataset)
+        general = [] if self.protocols else [self._of([load_protocol(name) for name in GENERAL], dataset)]
+        sources = [*general, self._of(chosen, dataset)]
         return [part for family in dict.fromkeys(self.families) for part in self._family(family, sources)]
 
     def _family(self, family: str, sources: Sequence[Sequence[ScoringPart]]) -> list[ScoringPart]:
@@ -47,10 +51,14 @@ class Selection:
                 return found
         return [self._plain(family)]
 
-    def _of(self, names: Sequence[str], dataset: Dataset) -> list[ScoringPart]:
-        protocols = [load_protocol(name) for name in dict.fromkeys(names)]
+    def _of(self, protocols: Sequence[Protocol], dataset: Dataset) -> list[ScoringPart]:
         return [part for protocol in protocols for part in scoring_parts(protocol, dataset, self.settings)]
 
     def _plain(self, family: str) -> ScoringPart:
         metric = build_metric(family, self.settings.get(family, {}))
         return ScoringPart("", 1, JUDGED if metric.needs == "ranking" else "has a reference", "zero", metric)
+
+
+def named_or_read(protocol: str) -> Protocol:
+    """A protocol by its name, or one of the user's own by its YAML file."""
+    return read_protocol(Path(protocol)) if protocol.endswith((".yaml", ".yml")) else load_protocol(protocol)

@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 from convbench.datasets.store import PassageStore
+from convbench.errors import UsageError
 from convbench.metrics import squad
 from convbench.metrics.base import Measure, Side, signature
 from convbench.metrics.overlap import overlap
@@ -44,9 +45,12 @@ class SpanRelevanceMetric:
     version = 1
     needs: Side = "ranking"
     reads_passages = True
+    reads_references = True
     batch_size = 64
 
     def __init__(self, cutoffs: Sequence[int] = (10, 100), depth: int = DEPTH) -> None:
+        if not all(1 <= cutoff <= depth for cutoff in cutoffs):
+            raise UsageError(f"span-relevance: cutoffs {list(cutoffs)}; expected numbers from 1 to the depth of {depth}")
         self._cutoffs = list(cutoffs)
         self._depth = depth
         self._passages: PassageStore | None = None

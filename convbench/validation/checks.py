@@ -92,6 +92,8 @@ CHECKS: Mapping[str, Check] = {
     "canonical-order": Check("error", "turn", "of turns.jsonl not in canonical order: changed by hand?"),
     "files-disagree": Check("error", "turn", "on which retrieval.trec and turns.jsonl disagree"),
     "results-of-another-run": Check("error", "file", "that was made from another turns.jsonl than the one beside it"),
+    "no-measures": Check("error", "file", "without any measure"),
+    "scores-changed": Check("error", "score", "of scores.jsonl that is not what the stages hold: changed by hand?"),
     "scores-disagree": Check("error", "measure", "of results.json that its turns in scores.jsonl do not give"),
     "invariants": Check("error", "measure", "of results.json that cannot be right"),
     # Datasets

@@ -29,7 +29,7 @@ def check_files(folder: RunFolder, findings: Findings) -> None:
         stage = read_json(manifest)
         if not isinstance(stage, dict) or not file.exists() or file_sha256(file) != stage.get("sha256"):
             findings.add("stage-files", f"stages/{file.name}")
-    for path in (folder.turns, folder.trec, folder.results):
+    for path in (folder.turns, folder.trec, folder.scores, folder.results):
         if not path.exists():
             findings.add("run-files", path.name)
     if folder.turns.exists() and folder.trec.exists():

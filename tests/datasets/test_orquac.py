@@ -386,3 +386,12 @@ def test_real_quac_sample(real_data):
 
 def test_real_canard_dev_is_found_among_other_datasets(real_data):
     assert adapter(real_data).files()[0] == real_data / "orquac" / "canard" / "dev.json"
+
+
+def test_an_answer_that_nobody_gave_is_no_reference(official):
+    """Where OR-QuAC could not find the span again, people's answers are what the official scorer knows."""
+    answers = quac(question(0, "When do these hunt?", "yellow", "at night", "by night"))
+    answers["data"][0]["paragraphs"][0]["qas"][0]["orig_answer"] = {"text": "NOTRECOVERED", "answer_start": 0}
+    write(official / "quac_format" / "dev.txt", answers)
+    first, *_ = turns(official)
+    assert "NOTRECOVERED" not in {reference.text for reference in first.references}

@@ -112,7 +112,7 @@ def test_numbers_whose_signatures_differ_are_not_compared(tmp_path: Path) -> Non
     assert "7 of 7 measures do not compare: turns is " in refused.err
     assert "not compared" in refused.out
     (row, *_) = convbench("diff", tmp_path / "bm25-query", tmp_path / "limited", "--json").json
-    assert (row["difference"], list(row["differing"])) == (None, ["turns"])
+    assert (row["difference"], list(row["differing"])) == (None, ["turns", "truth"])
     succeed("run", "bm25-query", "-d", "orquac", "--out", tmp_path / "responses", "--metrics", "token-f1")
     assert "have no measure in common" in convbench("diff", tmp_path / "bm25-query", tmp_path / "responses").error
     assert "no finished run here" in convbench("diff", tmp_path, tmp_path / "limited").error
@@ -162,3 +162,77 @@ def test_settings_of_families_from_the_command_line(tmp_path: Path) -> None:
     assert "expected FAMILY.KEY=VALUE" in convbench(*wrong, "stemmer=false").error
     assert "unknown metric 'roug'. Did you mean 'rouge'?" in convbench(*wrong, "roug.stemmer=false").error
     assert "the metric 'rouge' cannot be built with" in convbench(*wrong, "rouge.stems=false").error
+
+
+def own_dataset(folder: Path, response: str = "It opened in 1887.", gold: str = "p1", **declared: object) -> Path:
+    """Two conversations of one turn each, with two passages."""
+    folder.mkdir()
+    turns = [
+        {"conversation_id": name, "turn": 1, "query": "When did it open?", "response": response, "gold": [gold]} for name in ("a", "b")
+    ]
+    passages = [{"id": "p1", "text": "The mill opened in 1887."}, {"id": "p2", "text": "The mill closed in 1912."}]
+    for name, rows in (("conversations", turns), ("collection", passages)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "dataset.yaml").write_text(json.dumps({"name": "mills", **declared}), encoding="utf-8")
+    return folder
+
+
+def test_another_truth_is_another_signature(tmp_path: Path) -> None:
+    """Other references change response scores only, other judgements both; the ids of the turns are the same throughout."""
+    arguments = ("--metrics", "retrieval,token-f1")
+    for name, changed in (("one", {}), ("response", {"response": "In 1912."}), ("gold", {"gold": "p2"})):
+        data = own_dataset(tmp_path / f"data-{name}", **changed)
+        succeed("run", "bm25-query", "-d", "generic", "--data", data, "--out", tmp_path / name, *arguments)
+    found = {name: results(tmp_path / name) for name in ("one", "response", "gold")}
+
+    def same(first: str, second: str, protocol: str, measure: str) -> bool:
+        return bool(found[first][protocol, measure]["signature"] == found[second][protocol, measure]["signature"])
+
+    assert same("one", "response", "convgqr-line", "RR@100")
+    assert not same("one", "response", "response-overlap", "F1-max")
+    assert not same("one", "gold", "convgqr-line", "RR@100")
+    assert "truth is " in convbench("diff", tmp_path / "one", tmp_path / "gold").err
+
+
+def test_reading_options_are_part_of_a_signature(tmp_path: Path) -> None:
+    for value in ("asked", "rewrite"):
+        arguments = ("-d", "qrecc", "--option", f"first-question={value}", "--protocol", "qrecc-8209", "--out", tmp_path / value)
+        succeed("run", "bm25-query", *arguments)
+    refused = convbench("diff", tmp_path / "asked", tmp_path / "rewrite")
+    assert "data is qrecc/mini,first-question=asked against qrecc/mini,first-question=rewrite" in refused.err
+
+
+def test_a_measure_stands_once_in_a_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    parts = [{"metric": "retrieval", "turns": "judged", "settings": {"depth": depth, "measures": ["RR"]}} for depth in (10, 100)]
+    values = {"name": "twice", "title": "t", "description": "d", "sources": ["s"], "missing": "zero", "ties": "id-desc", "parts": parts}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    refused = convbench("run", "bm25-query", "-d", "topiocqa", "--protocol", path, "--out", tmp_path / "r")
+    assert refused.error == "twice: the measure 'RR' stands there 2 times; name it once"
+    assert not (tmp_path / "r").exists()
+
+
+def test_corpus_measures_leave_out_what_their_protocol_leaves_out(tmp_path: Path) -> None:
+    path = tmp_path / "lenient.yaml"
+    parts = [{"metric": "bleu", "turns": "has a reference"}, {"metric": "form", "turns": "has a reference"}]
+    values = {"name": "lenient", "title": "t", "description": "d", "sources": ["s"], "missing": "skip", "ties": "id-desc", "parts": parts}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    turns = open_dataset(DatasetRequest("topiocqa")).turns
+    lines = [{"turn_id": turn.id, "response": turn.references[0].text} for turn in turns[:40]]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    succeed("run", tmp_path / "some.jsonl", "-d", "topiocqa", "--protocol", path, "--out", tmp_path / "r")
+    bleu = results(tmp_path / "r")["lenient", "BLEU"]
+    assert (bleu["value"], bleu["n_turns"], bleu["n_missing"], bleu["aggregate"]) == (1.0, 40, 16, "corpus")
+
+
+def test_every_missing_turn_is_counted(tmp_path: Path) -> None:
+    """Also those that score the same with a record as without: QReCC's turns without an answer."""
+    turns = open_dataset(DatasetRequest("qrecc")).turns
+    kept = [turn for turn in turns if turn.gold]
+    lines = [{"turn_id": turn.id, "passages": [[next(iter(turn.gold)), 1.0]]} for turn in kept]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    succeed("run", tmp_path / "some.jsonl", "-d", "qrecc", "--protocol", "qrecc-original", "--out", tmp_path / "r")
+    span = results(tmp_path / "r")["qrecc-original", "RR@100"]
+    assert (span["n_turns"], span["n_missing"]) == (len(turns), len(turns) - len(kept))
+    warnings = json.loads((tmp_path / "r" / "results.json").read_text(encoding="utf-8"))["warnings"]
+    assert any(warning.startswith(f"{len(turns) - len(kept)} turns are missing") for warning in warnings)

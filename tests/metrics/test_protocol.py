@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from convbench.datasets import DATASETS
-from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
+from convbench.datasets.loading import Dataset, DatasetRequest, load_card, open_dataset
 from convbench.errors import DataError, UsageError
-from convbench.metrics.protocol import build_metric, load_protocol, protocol_names, scoring_parts
+from convbench.metrics.protocol import build_metric, load_protocol, protocol_names, read_protocol
 from convbench.metrics.selection import GENERAL, Selection
 from convbench.metrics.turn_rules import RULES, turn_set
 from convbench.retrieval.canonical import TIE_RULE
@@ -62,56 +64,89 @@ def test_the_threshold_of_the_split_is_filled_in(real_data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def mini() -> object:
+def mini() -> Dataset:
     return open_dataset(DatasetRequest("topiocqa"))
 
 
-def labels(selection: Selection, dataset: object) -> list[tuple[str, str]]:
-    return [(part.protocol, part.metric.name) for part in selection.parts(dataset)]  # type: ignore[arg-type]
+def labels(selection: Selection, dataset: Dataset) -> list[tuple[str, str]]:
+    return [(part.protocol, part.metric.name) for part in selection.parts(dataset)]
 
 
-def test_families_are_taken_from_the_protocols_that_were_asked_for(mini: object) -> None:
+def test_families_are_taken_from_the_protocols_that_were_asked_for(mini: Dataset) -> None:
     assert labels(Selection(["topiocqa-official"]), mini) == [("topiocqa-official", "text-hits"), ("topiocqa-official", "token-f1")]
     assert labels(Selection(["topiocqa-official"], ["token-f1"]), mini) == [("topiocqa-official", "token-f1")]
     assert labels(Selection(families=["retrieval", "token-f1"]), mini) == [("convgqr-line", "retrieval"), ("response-overlap", "token-f1")]
     assert {protocol for protocol, _ in labels(Selection(), mini)} == {*GENERAL, "topiocqa-official"}
 
 
-def test_a_family_without_a_protocol_is_computed_with_its_defaults(mini: object) -> None:
-    (part,) = Selection(families=["text-hits"]).parts(mini)  # type: ignore[arg-type]
+def test_a_family_without_a_protocol_is_computed_with_its_defaults(mini: Dataset) -> None:
+    (part,) = Selection(families=["text-hits"]).parts(mini)
     assert part.protocol == "topiocqa-official"
-    (part,) = Selection(families=["heq"]).parts(mini)  # type: ignore[arg-type]
+    (part,) = Selection(families=["heq"]).parts(mini)
     assert (part.protocol, part.turns, part.metric.name) == ("", "has a reference", "heq")
 
 
-def test_what_does_not_exist_or_does_not_fit_is_refused(mini: object) -> None:
+def test_what_does_not_exist_or_does_not_fit_is_refused(mini: Dataset) -> None:
     with pytest.raises(UsageError, match=r"unknown protocol 'qrecc-8208'\. Did you mean 'qrecc-8209'\?"):
-        Selection(["qrecc-8208"]).parts(mini)  # type: ignore[arg-type]
+        Selection(["qrecc-8208"]).parts(mini)
     with pytest.raises(UsageError, match="qrecc-8209 is made for qrecc; topiocqa has other rules"):
-        Selection(["qrecc-8209"]).parts(mini)  # type: ignore[arg-type]
+        Selection(["qrecc-8209"]).parts(mini)
     with pytest.raises(UsageError, match="unknown metric 'rogue'"):
-        Selection(families=["rogue"]).parts(mini)  # type: ignore[arg-type]
+        Selection(families=["rogue"]).parts(mini)
     with pytest.raises(UsageError, match="the metric 'rouge' cannot be built with"):
-        Selection(settings={"rouge": {"stem": True}}).parts(mini)  # type: ignore[arg-type]
+        Selection(settings={"rouge": {"stem": True}}).parts(mini)
     with pytest.raises(UsageError, match=r"no turn rule 'jugded'\. Did you mean 'judged'\?"):
-        turn_set("jugded", mini)  # type: ignore[arg-type]
+        turn_set("jugded", mini)
 
 
-def test_settings_of_the_user_go_before_the_protocols(mini: object) -> None:
-    (part,) = Selection(["response-overlap"], ["rouge"], {"rouge": {"stemmer": False}}).parts(mini)  # type: ignore[arg-type]
+def test_settings_of_the_user_go_before_the_protocols(mini: Dataset) -> None:
+    (part,) = Selection(["response-overlap"], ["rouge"], {"rouge": {"stemmer": False}}).parts(mini)
     assert "|stem:no|" in part.metric.measures()[0].signature
 
 
-def test_a_protocol_of_ones_own(tmp_path: Path, mini: object) -> None:
+def test_a_protocol_of_ones_own(tmp_path: Path, mini: Dataset) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "name: mine\ntitle: t\ndescription: d\nsources: [s]\nmissing: zero\nties: id-desc\n"
         "parts: [{metric: retrieval, turns: all, settings: {depth: 1, measures: [P@1]}}]\n",
         encoding="utf-8",
     )
-    (part,) = scoring_parts(load_protocol(str(path)), mini, {})  # type: ignore[arg-type]
+    (part,) = Selection([str(path)]).parts(mini)
     assert (part.protocol, [measure.name for measure in part.metric.measures()]) == ("mine", ["P@1"])
-    path.write_text("name: mine\nparts: []\nmising: zero\n", encoding="utf-8")
-    load_protocol.cache_clear()
-    with pytest.raises(DataError, match=r"mine\.yaml"):
-        load_protocol(str(path))
+    path.write_text(path.read_text(encoding="utf-8").replace("missing:", "mising:"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"mine\.yaml: .*mising"):
+        Selection([str(path)]).parts(mini)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "", "a|missing:skip", "two\nlines", "x" * 65, "topiocqa-official"])
+def test_a_protocol_may_not_be_called_anything(tmp_path: Path, name: str) -> None:
+    """Names become file names and parts of signatures, and those of convbench's own are taken."""
+    path = tmp_path / "mine.yaml"
+    values = {"name": name, "title": "t", "description": "d", "sources": ["s"], "missing": "zero", "ties": "id-desc", "parts": []}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(DataError, match="name"):
+        read_protocol(path)
+
+
+def test_a_dataset_names_protocols_and_no_files(mini: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"unknown protocol '\.\./mine\.yaml'"):
+        Selection().parts(replace(mini, card=mini.card.model_copy(update={"protocols": ["../mine.yaml"]})))
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "message"),
+    [
+        ("rouge", {"stemmer": "maybe"}, "the setting 'stemmer' cannot be 'maybe'"),
+        ("retrieval", {"relevant_from": 1.5}, "the setting 'relevant_from' cannot be 1.5"),
+        ("retrieval", {"relevant_from": "datset"}, "the setting 'relevant_from' cannot be 'datset'"),
+        ("retrieval", {"relevant_from": 0}, "relevant_from 0; expected a grade from 1"),
+        ("retrieval", {"unjudged": 0.5}, "unjudged 0.5; expected 0, or nothing"),
+        ("retrieval", {"unjudged": "x"}, "the setting 'unjudged' cannot be 'x'"),
+        ("retrieval", {"measures": "RR"}, "the setting 'measures' cannot be 'RR'"),
+        ("span-relevance", {"depth": 2, "cutoffs": [0, 50]}, "expected numbers from 1 to the depth of 2"),
+        ("bertscore", {"batch_size": 0}, "batch_size 0; expected 1 or more"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_one_line(family: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_metric(family, settings)
