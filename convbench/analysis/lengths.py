@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from convbench.errors import MissingFileError, ResourceError
+from convbench.io.bounds import MAX_DOCUMENT, MIB
 from convbench.types import Passage, Turn
 from convbench.views.history import history_view, utterances
 from convbench.views.passages import passage_text
@@ -59,7 +60,7 @@ class TokenizerCount:
 
     Raises:
         MissingFileError: There is no such file.
-        ResourceError: The file is not a tokenizer.
+        ResourceError: The file is not a tokenizer, or larger than a document may be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,6 +69,8 @@ class TokenizerCount:
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.is_file():
             raise MissingFileError(f"{file}: no such file; expected a tokenizer.json or a checkpoint folder that holds one")
+        if file.stat().st_size > MAX_DOCUMENT:
+            raise ResourceError(f"{file}: not a tokenizer: larger than {MAX_DOCUMENT // MIB} MiB, the most that is read as one document")
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises bare exceptions

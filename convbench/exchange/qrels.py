@@ -38,6 +38,8 @@ class QrelsFormat:
         judgements: Judgements = {}
         for name, grades in _read_any(request.source, notes).items():
             judgements[read_turn_id(ids, name, error_at_turn(request.source, name)).own] = grades
+        if not judgements:
+            raise DataError(request.source, "holds no judgements")
         write_qrels(request.out, checked(judgements, request.source))
         return Summary(self.name, request.out, _counts(judgements), notes.all())
 
@@ -49,6 +51,8 @@ class QrelsFormat:
             named = judgements_of(request.dataset, turn_names(request.dataset, request.turn_ids or OWN))
         elif request.source is not None:
             named = _renamed(_read_any(request.source, notes), request.source, request.turn_ids or OWN)
+            if not named:
+                raise DataError(request.source, "holds no judgements")
         else:
             raise UsageError("qrels: name a file of judgements, or a dataset with -d")
         checked(named, request.source or request.out)

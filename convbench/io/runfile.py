@@ -61,7 +61,7 @@ def record_from_json(record: Record) -> TurnRecord:
         query=record.optional("query", str, ""),
         passages=_passages(record),
         response=response,
-        evidence=tuple(record.strings("evidence")) if "evidence" in record.values else (),
+        evidence=tuple(record.strings("evidence")) if record.values.get("evidence") is not None else (),
         abstained=record.optional("abstained", bool, False),
         usage=_notes(record, "usage"),
         ledger=_notes(record, "ledger"),

@@ -20,6 +20,8 @@ BLANK = "\N{OPEN BOX}"
 """Stands for a blank in a passage id."""
 # ASCII blanks only: str.split would also cut at a no-break space, which passage ids may hold.
 _COLUMN_ENDS = re.compile(r"[ \t]+")
+# Python's float also takes 1_0, digits of other scripts and blanks around; other tools read something else there, or nothing.
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def escape_id(passage_id: str) -> str:
@@ -30,6 +32,11 @@ def escape_id(passage_id: str) -> str:
 def unescape_id(column: str) -> str:
     """The passage id that a TREC column stands for."""
     return column.replace(BLANK, " ")
+
+
+def read_score(column: str) -> float:
+    """The score that a TREC column stands for; NaN where it is no decimal number in ASCII."""
+    return float(column) if _DECIMAL.fullmatch(column) else math.nan
 
 
 def write_trec_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
@@ -45,7 +52,7 @@ def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
 
     Raises:
         DataError: A line without six columns, or a passage twice for one turn.
-        RunFileError: A score that is not a finite number.
+        RunFileError: A score that is not a finite decimal number.
     """
     run: dict[str, list[tuple[str, float]]] = {}
     seen: dict[str, set[str]] = {}
@@ -56,12 +63,10 @@ def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
         if len(columns) != 6:
             raise DataError(path, f"expected 6 columns 'turn_id Q0 passage_id rank score tag', found {len(columns)}", line=number)
         turn_id, _, passage, _, text, _ = columns
-        try:
-            score = float(text)
-        except ValueError:
-            score = math.nan
+        score = read_score(text)
         if not math.isfinite(score):
-            raise RunFileError(str(DataError(path, f"turn {turn_id}: score {text!r} is not a finite number", line=number)))
+            message = f"turn {turn_id}: score {text!r:.40} is not a finite number such as 12.5 or 1e-3"
+            raise RunFileError(str(DataError(path, message, line=number)))
         passage_id = unescape_id(passage)
         if passage_id in seen.setdefault(turn_id, set()):
             raise DataError(path, f"turn {turn_id}: passage {passage_id!r} appears twice", line=number)

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from convbench.types import Score, Turn, TurnRecord
 NAMES = ("judge-mean", "judge-sd")
 
 _LONGEST_RUBRIC = 20_000
+_LARGEST_RUBRIC = 4 * _LONGEST_RUBRIC  # bytes: a character has at most 4 in UTF-8
 _LONGEST_PROMPT = 200_000
 """Characters of the texts that are sent for one turn; more than that is no response to a question."""
 
@@ -80,10 +82,17 @@ class JudgeMetric:
         self._passages: PassageStore | None = None
 
     def measures(self) -> list[Measure]:
-        """judge-mean and judge-sd; systems are ranked by neither."""
+        """judge-mean and judge-sd; systems are ranked by neither.
+
+        The signature names the server, by a digest of its address: what is called ``judge-1`` elsewhere is another judge.
+
+        Raises:
+            UsageError: ``base_url`` is no address of a server.
+        """
         config = self._config
         parts = {
             "model": Path(config.model).name if Path(config.model).is_absolute() else config.model.replace("|", "-"),
+            "server": sha256(self._client.server.url.encode()).hexdigest()[:8],  # its address holds no key and no password
             "rubric": value_sha256(self._rubric)[:12],
             "samples": self._samples,
             "temperature": f"{config.temperature:g}",
@@ -165,7 +174,11 @@ def _problem(answer: ChatAnswer) -> str:
 
 def _read_rubric(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_RUBRIC + 1)
+        if len(data) > _LARGEST_RUBRIC:
+            raise DataError(path, f"larger than {_LARGEST_RUBRIC:,} bytes; expected a rubric of 1 to {_LONGEST_RUBRIC:,} characters")
+        text = data.decode()
     except OSError as error:
         raise reading_error(error, path) or error from None
     except UnicodeDecodeError as error:

@@ -7,7 +7,6 @@ scores lowered where needed until they strictly decrease as 32-bit floats too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,8 +15,8 @@ from convbench.errors import RunFileError
 from convbench.types import Ranking
 
 TIE_RULE = "id-desc"
-_LARGEST = 3e38
-"""A little below the largest 32-bit float, so that lowering tied scores never reaches infinity."""
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest score, and without its sign the lowest: beyond it a 32-bit float is infinite."""
 
 
 def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | None = None) -> Ranking:
@@ -29,25 +28,29 @@ def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | 
         depth: How many to keep, or None for all.
 
     Raises:
-        RunFileError: A score is NaN or infinite as a 32-bit float, or a passage appears twice.
+        RunFileError: A score is NaN or infinite as a 32-bit float, a passage appears twice, or scores tie where none is left below them.
     """
     pairs = list(passages)
     for passage_id, score in pairs:
-        if not math.isfinite(score) or abs(score) > _LARGEST:
+        if not abs(score) <= LARGEST:
             raise RunFileError(f"turn {turn_id}: passage {passage_id!r} has the score {score!r}; expected a finite 32-bit number")
     if len({passage_id for passage_id, _ in pairs}) != len(pairs):
         raise RunFileError(f"turn {turn_id}: a passage appears twice in the ranking")
     ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]), reverse=True)[:depth]
-    return Ranking(turn_id, _strictly_decreasing(ordered))
+    return Ranking(turn_id, _strictly_decreasing(turn_id, ordered))
 
 
-def _strictly_decreasing(ordered: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+def _strictly_decreasing(turn_id: str, ordered: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
     """Replaces a score that is not below its predecessor as float32 by the next float32 down."""
     result = []
     previous = np.float32(np.inf)
     for passage_id, score in ordered:
         single = np.float32(score)
         if single >= previous:
+            if previous == -LARGEST:
+                raise RunFileError(
+                    f"turn {turn_id}: passage {passage_id!r} ties at {score!r} and cannot be lowered: no 32-bit number is left below"
+                )
             score = float(single := np.nextafter(previous, np.float32(-np.inf)))
         result.append((passage_id, float(score)))
         previous = single

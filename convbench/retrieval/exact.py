@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convbench.backends.base import Vectors
+from convbench.retrieval.copies import ROUNDING, even_out
 from convbench.retrieval.shards import ALIGNMENT, BLOCK_BYTES, Shards
 
 _BEYOND = 32
@@ -52,24 +53,30 @@ class ExactSearcher:
         found: dict[int, Neighbours] = {}
         open_queries, depth = np.arange(len(vectors)), min(k + _BEYOND, size)
         while len(open_queries):
-            scores, rows = self._top(vectors[open_queries], depth)
-            settled = (scores[:, -1] < scores[:, k - 1]) | (depth == size)
+            asked = vectors[open_queries]
+            scores, rows, longest = self._top(asked, depth)
+            nearness = ROUNDING * longest * np.linalg.norm(asked, axis=1).astype(np.float64)
+            even_out(scores, rows, nearness, self._shards)
+            settled = (scores[:, -1] < scores[:, k - 1] - nearness) | (depth == size)
             for number in np.flatnonzero(settled):
                 found[int(open_queries[number])] = Neighbours(rows[number], scores[number])
             open_queries, depth = open_queries[~settled], min(4 * depth, size)
         return [found[number] for number in range(len(vectors))]
 
-    def _top(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        """Scores and rows of the k best, shape (n, k). ``faiss.knn`` is the kernel behind ``IndexFlatIP``."""
+    def _top(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64], float]:
+        """Scores and rows of the k best, shape (n, k), and the longest vector's length; ``faiss.knn`` is the kernel of ``IndexFlatIP``."""
         import faiss
+
+        longest = 0.0
 
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         rows = np.full((len(vectors), k), -1, dtype=np.int64)
         for start, block in self._shards.blocks(self._block_bytes):
+            longest = max(longest, float(np.einsum("ij,ij->i", block, block).max()) ** 0.5)
             block_scores, block_rows = faiss.knn(vectors, _aligned(block), k, metric=faiss.METRIC_INNER_PRODUCT)
             block_rows[block_rows >= 0] += start
             scores, rows = faiss.merge_knn_results(np.stack([scores, block_scores]), np.stack([rows, block_rows]), keep_max=True)
-        return scores, rows
+        return scores, rows, longest
 
 
 def _aligned(block: Vectors) -> Vectors:

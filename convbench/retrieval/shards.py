@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from convbench.backends.base import Vectors
 from convbench.retrieval.index_folder import IndexFolder, Part
@@ -77,6 +78,15 @@ class Shards:
     def bytes_on_disk(self) -> int:
         """Size of the files together."""
         return sum(self.path(part).stat().st_size for part in self.parts)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """The vectors of ascending ``rows``, as they are stored."""
+        taken = np.empty((len(rows), self.dim), dtype=self.storage)
+        for number in np.unique(rows // self.shard_rows):
+            chosen = rows // self.shard_rows == number
+            shard = np.load(self.path(self.parts[number]), mmap_mode="r")
+            taken[chosen] = shard[rows[chosen] - number * self.shard_rows]
+        return taken
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Vectors]]:
         """The vectors in order as float32, whatever they are stored in; blocks reach across shards.

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from convbench.errors import RunFileError
+from convbench.datasets.corpora import check_id
+from convbench.errors import DataError, RunFileError
 from convbench.io.digests import file_sha256
 from convbench.io.records import Record
 from convbench.io.runfile import read_run, record_from_json, record_to_json
@@ -33,16 +34,27 @@ def replay_name(path: Path) -> str:
 
 
 def read_records(path: Path) -> dict[str, TurnRecord]:
-    """The records of a finished run: a run folder, a joint run file, or a TREC run (rankings only). Rankings come out canonical."""
+    """The records of a finished run: a run folder, a joint run file, or a TREC run (rankings only). Rankings come out canonical.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: The file is not what its format says, or a passage id could not stand in a TREC run.
+        RunFileError: A score has no place in a ranking.
+    """
     file = path / "turns.jsonl" if path.is_dir() else path
     if file.name.removesuffix(".gz").endswith(".jsonl"):
         records = dict(read_run(file).records)
     else:
         records = {turn_id: TurnRecord(turn_id, passages=tuple(pairs)) for turn_id, pairs in read_trec_run(file).items()}
-    return {turn_id: _canonical(record) for turn_id, record in records.items()}
+    return {turn_id: _canonical(record, file) for turn_id, record in records.items()}
 
 
-def _canonical(record: TurnRecord) -> TurnRecord:
+def _canonical(record: TurnRecord, file: Path) -> TurnRecord:
+    try:
+        for passage_id, _ in record.passages:
+            check_id(passage_id, file)
+    except DataError as error:
+        raise DataError(file, f"turn {record.turn_id!r}: {str(error).removeprefix(f'{file}: ')}") from None
     return replace(record, passages=canonical(record.turn_id, record.passages).passages)
 
 

@@ -47,7 +47,7 @@ CHECKS: Mapping[str, Check] = {
     "duplicate-passages": Check("error", "passage", "given a second time for the same turn"),
     "duplicate-turns": Check("error", "turn", "given a second time"),
     # Ranks and scores
-    "scores": Check("error", "score", "not a finite 32-bit number"),
+    "scores": Check("error", "score", "not a finite 32-bit decimal number, or tied where none is left below"),
     "rank-column": Check("warning", "line", "with a rank that is no whole number"),
     "rank-numbers": Check("warning", "turn", "with ranks that are not 1 to n, each once"),
     "rank-order": Check("error", "turn", "ordered otherwise than by falling score; convbench and trec_eval order by score alone"),

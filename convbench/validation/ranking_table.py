@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from convbench.retrieval.canonical import LARGEST
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_RANK = -(1 << 62)
 """Stands for a rank that could not be read."""
-LARGEST = 3e38
-"""The largest score that a canonical ranking takes (``convbench.retrieval.canonical``): a little below the largest 32-bit float."""
 
 
 class RankingTable:

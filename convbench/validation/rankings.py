@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convbench.retrieval.canonical import LARGEST
 from convbench.validation.problems import Findings
 from convbench.validation.ranking_table import NO_RANK, Columns, RankingTable
 
@@ -82,7 +83,7 @@ def _check_scored_by_rank(by_rank: Columns, names: NDArray[np.object_], findings
 
 
 def _check_scores(columns: Columns, names: NDArray[np.object_], lines: list[int], findings: Findings) -> None:
-    """Ties, as 32-bit floats: trec_eval reads scores so."""
+    """Ties, as 32-bit floats: trec_eval reads scores so. Tied scores are lowered to be told apart, as long as there is a number below."""
     by_score = columns.ordered_by("score")
     single = by_score.score.astype(np.float32)
     tied = by_score.follows & (single[1:] == single[:-1])
@@ -92,6 +93,16 @@ def _check_scores(columns: Columns, names: NDArray[np.object_], lines: list[int]
         findings.add("constant-scores", names[turn], lines[turn])
     for turn in np.setdiff1d(by_score.turn[1:][tied], constant).tolist():
         findings.add("tied-scores", names[turn], lines[turn])
+    places = np.arange(len(by_score)) - np.repeat(by_score.starts, by_score.sizes)  # from the lowest score
+    exhausted = np.minimum.reduceat(_ordinals(single) - places, by_score.starts) < _ordinals(np.full(1, -LARGEST, dtype=np.float32))
+    for turn in by_score.turn[by_score.starts][exhausted].tolist():
+        findings.add("scores", f"tied scores of turn {names[turn]}: no number is left below to tell them apart", lines[turn])
+
+
+def _ordinals(single: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Whole numbers in the order of 32-bit floats, neighbours one apart."""
+    bits = single.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
 def _check_depth(columns: Columns, names: NDArray[np.object_], lines: list[int], findings: Findings) -> None:

@@ -13,10 +13,12 @@ from convbench.errors import ConvbenchError
 from convbench.io.bounds import MAX_DEPTH, too_deep
 from convbench.io.records import Record
 from convbench.io.runfile import SCHEMA, record_from_json
+from convbench.io.trec_run import BLANK
+from convbench.retrieval.canonical import LARGEST
 from convbench.validation.ids import check_passage_id, check_turn_id
 from convbench.validation.lines import control_character, scan_lines
 from convbench.validation.problems import Findings
-from convbench.validation.ranking_table import LARGEST, RankingTable
+from convbench.validation.ranking_table import RankingTable
 
 _TOO_DEEP = f"deeper than {MAX_DEPTH} levels"
 _LAYOUT = str.maketrans(dict.fromkeys("\t\n\r", " "))
@@ -136,6 +138,8 @@ def _add_passages(passages: Any, turn_id: str, number: int, scanned: ScannedReco
         if not usable:
             findings.add("scores", f"{score!r:.40} of turn {turn_id}", number)
         check_passage_id(passage_id, turn_id, number, findings)
+        if BLANK in passage_id:
+            findings.add("fields", f"turn {turn_id}: passage {passage_id!r} holds U+2423, which stands for a blank in TREC runs", number)
         scanned.table.add(turn, passage_id, rank, float(score) if usable else math.nan, number)
 
 

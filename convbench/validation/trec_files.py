@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
-from convbench.io.trec_run import unescape_id
-from convbench.validation.ids import check_turn_id
+from convbench.io.trec_run import read_score, unescape_id
+from convbench.retrieval.canonical import LARGEST
+from convbench.validation.ids import check_passage_id, check_turn_id
 from convbench.validation.judgements import Judgements
 from convbench.validation.lines import control_character, is_number, scan_lines, split_columns
 from convbench.validation.problems import SHOWN, Findings
-from convbench.validation.ranking_table import LARGEST, NO_RANK, RankingTable
+from convbench.validation.ranking_table import NO_RANK, RankingTable
 
 _RUN = "turn_id Q0 passage_id rank score tag"
 _QRELS = "turn_id 0 passage_id grade"
@@ -45,7 +45,9 @@ def scan_trec_run(path: Path, findings: Findings) -> RankingTable:
             tags.append(tag)
             if len(tags) > 1:
                 findings.add("several-tags", tag, number, first=tags[0])
-        table.add(turn, unescape_id(passage), _rank(rank, number, findings), _score(score, turn_id, number, findings), number)
+        passage_id = unescape_id(passage)
+        check_passage_id(passage_id, turn_id, number, findings)
+        table.add(turn, passage_id, _rank(rank, number, findings), _score(score, turn_id, number, findings), number)
     if not table.turns:
         findings.add("empty")
     return table
@@ -105,10 +107,7 @@ def _rank(text: str, number: int, findings: Findings) -> int:
 
 
 def _score(text: str, turn_id: str, number: int, findings: Findings) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
+    score = read_score(text)
     if not abs(score) <= LARGEST:
         findings.add("scores", f"{text!r} of turn {turn_id}", number)
     return score

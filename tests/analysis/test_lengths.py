@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from convbench.analysis.lengths import ByteEstimate, PartLength, TokenizerCount, measure_lengths
 from convbench.errors import MissingFileError, ResourceError
+from convbench.io.bounds import MAX_DOCUMENT
 from convbench.types import Exchange, Passage, Reference, Turn
 
 
@@ -80,6 +82,12 @@ class TestTokenizer:
     def test_what_is_no_tokenizer(self, tmp_path: Path) -> None:
         with pytest.raises(MissingFileError, match=r"tokenizer\.json: no such file; expected a tokenizer\.json or a checkpoint folder"):
             TokenizerCount(tmp_path)
+        with (tmp_path / "tokenizer.json").open("wb") as file:
+            file.truncate(MAX_DOCUMENT + 1)  # takes no room on the disk
+        start = time.process_time()
+        with pytest.raises(ResourceError, match=r"tokenizer\.json: not a tokenizer: larger than 512 MiB, the most that is read"):
+            TokenizerCount(tmp_path)
+        assert time.process_time() - start < 0.2  # it is not read
         (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
         with pytest.raises(ResourceError, match=r"tokenizer\.json: not a tokenizer \("):
             TokenizerCount(tmp_path)

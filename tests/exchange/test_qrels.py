@@ -89,6 +89,18 @@ def test_bad_judgements_are_refused(tmp_path, content, message):
     assert not (tmp_path / "q.txt").exists()
 
 
+@pytest.mark.parametrize("content", ["", "\n \n", "{}", '{"1_1": {}}', '{"1_1": {"": 1}}', "query-id\tcorpus-id\tscore\n"])
+def test_a_file_without_judgements_is_refused(tmp_path, content):
+    (tmp_path / "source").write_text(content, encoding="utf-8")
+    for action in (
+        lambda: QRELS.import_(ImportRequest(tmp_path / "source", tmp_path / "q.txt")),
+        lambda: QRELS.export(ExportRequest(tmp_path / "source", None, tmp_path / "q.txt")),
+    ):
+        with pytest.raises(DataError, match=r"source: holds no judgements"):
+            action()
+    assert not (tmp_path / "q.txt").exists()
+
+
 def test_the_same_turn_under_two_names_is_refused(tmp_path):
     (tmp_path / "source").write_text("1-1 0 a 1\n1_1 0 a 1\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"source:2: turn id '1_1' is not of the form '<conversation>-<turn>'"):

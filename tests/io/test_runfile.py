@@ -79,7 +79,7 @@ def test_what_could_not_be_written_again_is_refused(tmp_path: Path, line: dict[s
 
 
 def test_nulls_stand_for_what_is_left_out(tmp_path: Path) -> None:
-    line = dict.fromkeys(["query", "passages", "response", "abstained", "usage", "ledger"])
+    line = dict.fromkeys(["query", "passages", "response", "evidence", "abstained", "usage", "ledger"])
     assert read_run(written(tmp_path, {"turn_id": "1_1", **line})).records == {"1_1": TurnRecord("1_1")}
 
 

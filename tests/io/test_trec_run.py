@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench.errors import DataError, RunFileError
-from convbench.io.trec_run import escape_id, read_trec_run, unescape_id, write_trec_run
+from convbench.io.trec_run import escape_id, read_score, read_trec_run, unescape_id, write_trec_run
 from convbench.types import Ranking
 
 # What a passage id may hold: everything printable and every blank, but no control character, line break or tab (corpora refuse those).
@@ -18,6 +20,19 @@ IDS = st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"], black
 SCORES = st.floats(allow_nan=False, allow_infinity=False)
 RUNS = st.dictionaries(
     st.from_regex(r"[A-Za-z0-9-]{1,9}_[1-9]", fullmatch=True), st.dictionaries(IDS, SCORES, min_size=1, max_size=4), max_size=3
+)
+
+NO_SCORES = (
+    "1_0",
+    "\N{FULLWIDTH DIGIT ONE}",
+    "\N{ARABIC-INDIC DIGIT FOUR}.5",
+    "0x1p3",
+    "1e",
+    "e5",
+    ".",
+    "1,5",
+    "--1",
+    "1.5.2",
 )
 
 
@@ -68,6 +83,7 @@ def test_only_ascii_blanks_separate(tmp_path: Path) -> None:
         ("1_1 Q0 p 1 nan x", "turn 1_1: score 'nan' is not a finite number"),
         ("1_1 Q0 p 1 -inf x", "turn 1_1: score '-inf' is not a finite number"),
         ("1_1 Q0 p 1 1e999 x", "turn 1_1: score '1e999' is not a finite number"),
+        *((f"1_1 Q0 p 1 {score} x", f"turn 1_1: score '{score}' is not a finite number such as 12.5") for score in NO_SCORES),
         ("1_1 Q0 p 1 high x", "turn 1_1: score 'high' is not a finite number"),
         ("0_9 Q0 p 2 0.4 x", "turn 0_9: passage 'p' appears twice"),
     ],
@@ -77,6 +93,33 @@ def test_bad_lines_name_file_and_line(tmp_path: Path, line: str, message: str) -
     error = RunFileError if "finite" in message else DataError
     with pytest.raises(error, match=rf"run\.trec:3: {message}"):
         read_trec_run(path)
+
+
+@pytest.mark.parametrize("score", ["1", "+1", "-1.5", "1.", ".5", "1e5", "1.5E-05", "-0", "007", "1e-400", "9" * 60])
+def test_scores_are_decimal_numbers(tmp_path: Path, score: str) -> None:
+    assert read_trec_run(written(tmp_path, f"1_1 Q0 p 1 {score} x\n")) == {"1_1": [("p", float(score))]}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_score_that_is_written_is_read(score: float) -> None:
+    assert read_score(repr(score)) == score
+
+
+@given(st.text(st.sampled_from("0123456789.eE+-_ x\N{FULLWIDTH DIGIT ONE}"), max_size=8))
+def test_what_is_read_is_what_python_reads_of_ascii(text: str) -> None:
+    try:
+        expected = float(text) if not set(text) & set("_ \N{FULLWIDTH DIGIT ONE}") else math.nan
+    except ValueError:
+        expected = math.nan
+    assert read_score(text) == expected or (math.isnan(expected) and math.isnan(read_score(text)))
+
+
+def test_an_endless_score_is_refused_at_once_and_shown_short(tmp_path: Path) -> None:
+    start = time.process_time()
+    with pytest.raises(RunFileError) as caught:
+        read_trec_run(written(tmp_path, f"1_1 Q0 p 1 {'1' * 1_000_000}x x\n"))
+    assert time.process_time() - start < 1
+    assert len(str(caught.value)) < 400
 
 
 def test_an_escaped_id_is_the_same_passage(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import re
 import statistics
 import subprocess
 import sys
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,7 +293,8 @@ def test_names_signatures_and_that_nothing_is_ranked(server: ChatServer, tmp_pat
     metric.check_resources()
     mean, spread = metric.measures()
     rubric = re.findall(r"rubric:([0-9a-f]{12})\|", mean.signature)[0]
-    rest = f"model:judge-1|rubric:{rubric}|samples:3|temperature:0.7|seed:0|max:512|prompt:1"
+    address = sha256(server.url.encode()).hexdigest()[:8]
+    rest = f"model:judge-1|server:{address}|rubric:{rubric}|samples:3|temperature:0.7|seed:0|max:512|prompt:1"
     assert mean.signature == f"judge-mean|{rest}"
     assert spread.signature == f"judge-sd|{rest}"
     assert [mean.higher_is_better, spread.higher_is_better] == [True, False]
@@ -306,6 +309,7 @@ def test_everything_that_changes_a_value_is_in_the_signature(server: ChatServer,
     changes: list[dict[str, Any]] = [
         {},
         {"model": "judge-2"},
+        {"base_url": "http://localhost:9/v1"},
         {"samples": 4},
         {"temperature": 0.1},
         {"max_tokens": 99},
@@ -315,8 +319,27 @@ def test_everything_that_changes_a_value_is_in_the_signature(server: ChatServer,
     ]
     signatures = [metric_of(server, tmp_path, **change).measures()[0].signature for change in changes]
     assert len(set(signatures)) == len(changes)
-    same = [{"timeout": 1.0}, {"parallel": 1}, {"retries": 0}, {"api_key_env": "OTHER"}, {"base_url": "http://localhost:9/v1"}]
+    same = [{"timeout": 1.0}, {"parallel": 1}, {"retries": 0}, {"api_key_env": "OTHER"}, {"base_url": f"{server.url}/"}]
     assert {metric_of(server, tmp_path, **change).measures()[0].signature for change in same} == {signatures[0]}
+
+
+def test_the_server_that_the_environment_names_is_in_the_signature(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    named = metric_of(server, tmp_path).measures()[0].signature
+    assert metric_of(server, tmp_path, base_url=None).measures()[0].signature == named
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert metric_of(server, tmp_path, base_url=None).measures()[0].signature != named
+
+
+def test_another_server_of_the_same_model_is_asked_anew(server: ChatServer, tmp_path: Path) -> None:
+    record = replace(RECORD, evidence=())
+    server.answer = lambda _: grade(5)
+    assert values(metric_of(server, tmp_path).score([TURN], {"c_2": record}))[0] == (1.0, None)
+    with chat_server() as other:
+        other.answer = lambda _: grade(1)
+        assert values(metric_of(other, tmp_path).score([TURN], {"c_2": record}))[0] == (0.0, None)
 
 
 def test_a_model_served_from_a_folder_does_not_show_where_it_lies(server: ChatServer, tmp_path: Path) -> None:
@@ -334,11 +357,28 @@ def test_ones_own_rubric_takes_the_place_of_the_built_in_one(server: ChatServer,
     assert "an integer from 1 to 5" in system
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"x" * 20_001])
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"x" * 20_001, "\N{SNOWMAN}".encode() * 20_001, b"x" * 80_001])
 def test_rubrics_that_are_none(server: ChatServer, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rubric.txt").write_bytes(content)
     with pytest.raises(DataError, match=r"rubric\.txt"):
         metric_of(server, tmp_path, rubric=tmp_path / "rubric.txt").check_resources()
+
+
+def test_a_rubric_of_a_gigabyte_is_not_read(server: ChatServer, tmp_path: Path) -> None:
+    with (tmp_path / "rubric.txt").open("wb") as file:
+        file.truncate(1_000_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"rubric\.txt: larger than 80,000 bytes; expected a rubric of 1 to 20,000 characters"):
+            metric_of(server, tmp_path, rubric=tmp_path / "rubric.txt").measures()
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_rubric_of_the_most_characters(server: ChatServer, tmp_path: Path) -> None:
+    (tmp_path / "rubric.txt").write_text("\N{PERFORMING ARTS}" * 20_000, encoding="utf-8")
+    metric_of(server, tmp_path, rubric=tmp_path / "rubric.txt").check_resources()
 
 
 def test_a_rubric_that_is_not_there(server: ChatServer, tmp_path: Path) -> None:

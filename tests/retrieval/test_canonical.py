@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convbench.errors import RunFileError
-from convbench.retrieval.canonical import canonical, is_canonical
+from convbench.retrieval.canonical import LARGEST, canonical, is_canonical
 from convbench.types import Ranking
 
 scores = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, 1.0 + 1e-9, 200.0, 200.0 + 1e-6, -3.0]),
     st.floats(min_value=-1e30, max_value=1e30, allow_nan=False),
+    st.sampled_from([LARGEST, 3.4e38, 3e38, -3e38, -3.4e38]),
 )
 rankings = st.dictionaries(st.text(min_size=1, max_size=4), scores, max_size=30).map(lambda ranking: list(ranking.items()))
 
@@ -77,10 +78,21 @@ def test_a_lowered_score_pushes_those_below_it_down() -> None:
     assert is_canonical(ranking)
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, 1e39])
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, 1e39, -3.5e38])
 def test_scores_that_are_no_finite_32_bit_number_are_refused(score: float) -> None:
     with pytest.raises(RunFileError, match=r"turn c_1: passage 'b' has the score .*; expected a finite 32-bit number"):
         canonical("c_1", [("a", 1.0), ("b", score)])
+
+
+def test_ties_are_told_apart_down_to_the_lowest_number_and_no_further() -> None:
+    lowest = float(np.nextafter(np.float32(-LARGEST), np.float32(0)))
+    ranking = canonical("c_1", [("b", lowest), ("a", lowest)])
+    assert ranking.passages == (("b", lowest), ("a", -LARGEST))
+    assert canonical("c_1", ranking.passages) == ranking
+    for passages in ([("c", lowest), ("b", lowest), ("a", lowest)], [("b", -LARGEST), ("a", -LARGEST)]):
+        with pytest.raises(RunFileError, match=r"turn c_1: passage 'a' ties at -3.*e\+38 and cannot be lowered: no 32-bit number is left"):
+            canonical("c_1", passages)
+    assert canonical("c_1", [("b", -LARGEST), ("a", -LARGEST)], depth=1).passages == (("b", -LARGEST),)
 
 
 def test_a_passage_that_appears_twice_is_refused() -> None:

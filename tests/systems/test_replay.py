@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,51 @@ def test_scores_beyond_32_bits_are_refused(tmp_path: Path) -> None:
     path.write_text("1_1 Q0 a 1 1e39 x\n")
     with pytest.raises(RunFileError, match=r"turn 1_1: passage 'a' has the score 1e\+39"):
         read_records(path)
+
+
+BAD_IDS = {
+    "p3 1 9 t\nd1_2 Q0 p2": "control character or line break",
+    "a\tb": "control character",
+    "a\x00": "control character",
+    "a\N{LINE SEPARATOR}b": "control character",
+    "a\N{OPEN BOX}b": "U+2423, which stands for a blank",
+    "": "the passage id is empty",
+    " \N{NO-BREAK SPACE}": "the passage id is empty",
+}
+
+
+@pytest.mark.parametrize("passage_id", BAD_IDS)
+def test_passage_ids_that_would_break_a_trec_run_are_refused(tmp_path: Path, passage_id: str) -> None:
+    write_run(tmp_path / "turns.jsonl", {}, [*RECORDS, TurnRecord("1_3", passages=(("fine", 2.0), (passage_id, 1.0)))])
+    for path in (tmp_path, tmp_path / "turns.jsonl"):
+        with pytest.raises(DataError) as caught:
+            read_records(path)
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / 'turns.jsonl'}: turn '1_3': ")
+        assert BAD_IDS[passage_id] in message
+        assert message.isprintable()
+
+
+@pytest.mark.parametrize("column", ["\N{OPEN BOX}", "a\x0bb", "a\x00"])
+def test_such_ids_of_a_trec_run_are_refused_too(tmp_path: Path, column: str) -> None:
+    (tmp_path / "run.trec").write_text(f"1_1 Q0 {column} 1 1 x\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"run\.trec: turn '1_1': "):
+        read_records(tmp_path / "run.trec")
+
+
+def test_many_ids_are_checked_quickly(tmp_path: Path) -> None:
+    passages = tuple((f"Rio Grande {n}", -float(n)) for n in range(1000))
+    write_run(tmp_path / "turns.jsonl", {}, [TurnRecord(f"{n}_1", passages=passages) for n in range(250)])
+    start = time.process_time()
+    assert len(read_records(tmp_path)) == 250
+    assert time.process_time() - start < 5  # about 1.5 s on an idle core
+
+
+def test_ties_at_the_lowest_scores_are_read_again_as_they_are(tmp_path: Path) -> None:
+    write_run(tmp_path / "turns.jsonl", {}, [TurnRecord("1_1", passages=(("a", -3e38), ("b", -3e38)))])
+    once = read_records(tmp_path)
+    write_run(tmp_path / "turns.jsonl", {}, once.values())
+    assert read_records(tmp_path) == once
 
 
 def test_a_run_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convbench.errors import DataError, RunFileError
-from convbench.io.runfile import SCHEMA, read_run, write_run
+from convbench.io.runfile import SCHEMA, write_run
+from convbench.systems.replay import read_records
 from convbench.types import TurnRecord
 from convbench.validation.problems import Findings, Problem
 from convbench.validation.rankings import check_rankings
@@ -85,6 +86,7 @@ FAULTS = {
     "passage that is a number": ("fields", put("passages", 1, 0, value=7)),
     "passage without name": ("fields", put("passages", 1, 0, value=" ")),
     "control character in a passage id": ("control-characters", put("passages", 1, 0, value="a\tb\x07")),
+    "box in a passage id": ("fields", put("passages", 1, 0, value="a\N{OPEN BOX}b")),
     "NaN": ("scores", put("passages", 2, 1, value=float("nan"))),
     "true": ("scores", put("passages", 2, 1, value=True)),
     "text as score": ("scores", put("passages", 2, 1, value="1.5")),
@@ -161,7 +163,15 @@ VALUES = st.recursive(
 RECORDS = st.fixed_dictionaries(
     {"turn_id": st.one_of(st.sampled_from(["1_1", "1_2", "1 _1"]), VALUES)},
     optional={
-        "passages": st.one_of(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.floats())), VALUES),
+        "passages": st.one_of(
+            st.lists(
+                st.tuples(
+                    st.sampled_from(["a", "b", " ", "a\N{OPEN BOX}", "a\nb"]),
+                    st.floats() | st.sampled_from([-3e38, -3.4028234663852886e38]),
+                )
+            ),
+            VALUES,
+        ),
         "response": VALUES,
         "query": VALUES,
         "evidence": VALUES,
@@ -177,6 +187,6 @@ def test_what_the_strict_reader_refuses_is_an_error(folder: Path, records: list[
     path = write(folder / "random.jsonl", records)
     errors = {problem.check for problem in problems(path) if problem.severity == "error"}
     try:
-        read_run(path)
+        read_records(path)
     except (DataError, RunFileError):
         assert errors

@@ -124,6 +124,9 @@ FAULTS = {
     "infinite": ("scores", SAME, column(4, "-inf")),
     "too large for 32 bits": ("scores", SAME, column(4, "1e308")),
     "no number": ("scores", SAME, column(4, "high")),
+    "number of Python's own": ("scores", SAME, column(4, "1_0")),
+    "digits of another script": ("scores", SAME, column(4, "\N{FULLWIDTH DIGIT ONE}")),
+    "passage id of a blank": ("fields", SAME, column(2, "\N{OPEN BOX}")),
     "line twice": ("duplicate-lines", NEXT, repeat),
     "passage twice": ("duplicate-passages", SAME, passage_above),
     "blank in a passage id": ("id-blanks", SAME, column(2, "Rio Grande:3")),
@@ -243,6 +246,24 @@ def test_what_the_strict_reader_refuses_is_an_error(folder: Path, lines: list[st
     if "scores" not in errors:
         for turn_id, pairs in run.items():
             canonical(turn_id, pairs)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["-3.4028235e38", "-3.4028234663852886e38", "-3.4028232635611926e38", "-3.4028230607370965e38", "-3e38", "3.4e38"]),
+        max_size=6,
+    )
+)
+def test_scores_that_cannot_be_told_apart_are_errors(folder: Path, scores: list[str]) -> None:
+    path = folder / "lowest.trec"
+    path.write_text("".join(f"1_1 Q0 p{n} {n} {score} x\n" for n, score in enumerate(scores)) + "2_1 Q0 p 1 1 x\n")
+    try:
+        for turn_id, pairs in read_trec_run(path).items():
+            canonical(turn_id, pairs)
+        usable = True
+    except RunFileError:
+        usable = False
+    assert ("scores" in found(path)) != usable
 
 
 @given(RANKINGS)

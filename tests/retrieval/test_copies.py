@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from small_index import shards_of
+
+from convbench.retrieval.copies import even_out
+
+VECTORS = np.array([[1, 2], [3, 4], [1, 2], [9, 9], [3, 4]], dtype=np.float32)
+
+
+def evened(tmp_path: Path, scores: list[float], rows: list[int], nearness: float = 1e-5) -> tuple[list[float], list[int]]:
+    own, places = np.array([scores], dtype=np.float32), np.array([rows])
+    even_out(own, places, np.array([nearness]), shards_of(tmp_path, VECTORS, shard_rows=2))
+    return own[0].tolist(), places[0].tolist()
+
+
+def test_copies_get_the_largest_of_their_scores_and_stand_together(tmp_path: Path) -> None:
+    a, b, c, d = (float(np.float32(value)) for value in (0.9999999, 0.9999997, 0.9999995, 0.9999993))
+    assert evened(tmp_path, [a, b, c, d], [0, 1, 2, 4]) == ([a, a, b, b], [0, 2, 1, 4])
+
+
+def test_other_vectors_and_scores_far_apart_stay(tmp_path: Path) -> None:
+    assert evened(tmp_path, [1.0, 0.5], [0, 2]) == ([1.0, 0.5], [0, 2])
+    near = [1.0, float(np.float32(0.9999999))]
+    assert evened(tmp_path / "other", near, [0, 3]) == (near, [0, 3])
+
+
+def test_places_that_nothing_was_found_for_stay(tmp_path: Path) -> None:
+    assert evened(tmp_path, [1.0, -np.inf, -np.inf], [0, -1, -1]) == ([1.0, -np.inf, -np.inf], [0, -1, -1])
