@@ -11,6 +11,7 @@ import numpy as np
 
 from convbench.errors import DataError, reading_error
 from convbench.exchange.parquet_bounds import Expansion, check_stated_sizes, numbered_lists, row_sizes, rows_at_once
+from convbench.exchange.parquet_footer import check_footer
 from convbench.io.atomic import atomic_path
 from convbench.io.bounds import MAX_LINE, MIB
 from convbench.io.records import Record
@@ -31,6 +32,7 @@ def read_rows(path: Path) -> Iterator[Record]:
     import pyarrow as pa
 
     number = 0
+    check_footer(path)
     try:
         for batch in _batches(path):
             for values in batch.to_pylist():
@@ -38,7 +40,7 @@ def read_rows(path: Path) -> Iterator[Record]:
                 yield Record(path, values, where=f"row {number}")
     except OSError as error:
         raise reading_error(error, path) or DataError(path, f"not a readable Parquet file: {_line(error)}") from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, ArithmeticError, LookupError, ValueError) as error:  # what pyarrow raises on damaged tables
         raise DataError(path, f"not a readable Parquet file: {_line(error)}") from None
 
 

@@ -182,3 +182,20 @@ def test_a_missing_file_and_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no table PAR1")
     with pytest.raises(DataError, match=r"t\.parquet: not a readable Parquet file"):
         list(read_rows(tmp_path / "t.parquet"))
+
+
+def test_a_footer_that_ends_the_process_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Many single bytes of a footer, changed one at a time; some of them make Apache Arrow call abort()."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"q_id": ["a", "a", "b"], "score": [1.0, 0.5, 2.0]}), path, write_page_index=True)
+    whole = path.read_bytes()
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    messages = []
+    for place in range(start, len(whole) - 8, max(1, (len(whole) - 8 - start) // 40)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
+        try:
+            list(read_rows(path))
+        except DataError as error:
+            messages.append(str(error))
+    assert messages
+    assert all(message.isprintable() for message in messages)

@@ -414,6 +414,7 @@ def only_our_own_errors(name: str, source: Path, out: Path) -> None:
         assert read_records(out)
 
 
+@settings(max_examples=40)
 @given(content=st.binary(max_size=300), cut=st.integers(0, 400))
 def test_damaged_tables_give_only_our_own_errors(tmp_path_factory, content, cut):
     folder = tmp_path_factory.mktemp("fuzz")
