@@ -151,7 +151,10 @@ def build_metric(family: str, settings: Mapping[str, Any]) -> Metric:
 
 def _typed(family: str, factory: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, each of the type that the constructor states for it: they come from YAML files and the command line."""
-    hints = get_type_hints(factory.__init__)
+    try:
+        hints = get_type_hints(factory.__init__)
+    except (NameError, TypeError):  # a plug-in whose annotations cannot be read at run time
+        hints = {}
     typed = {}
     for key, value in settings.items():
         try:

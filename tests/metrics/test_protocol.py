@@ -9,6 +9,7 @@ import pytest
 from convbench.datasets import DATASETS
 from convbench.datasets.loading import Dataset, DatasetRequest, load_card, open_dataset
 from convbench.errors import DataError, UsageError
+from convbench.metrics import METRICS
 from convbench.metrics.protocol import build_metric, load_protocol, protocol_names, read_protocol
 from convbench.metrics.selection import GENERAL, Selection
 from convbench.metrics.turn_rules import RULES, turn_set
@@ -150,3 +151,15 @@ def test_a_dataset_names_protocols_and_no_files(mini: Dataset) -> None:
 def test_a_setting_that_means_nothing_is_one_line(family: str, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build_metric(family, settings)
+
+
+class Unreadable:
+    """A plug-in with an annotation that only type checkers can read."""
+
+    def __init__(self, depth: Nowhere = 1) -> None:  # type: ignore[name-defined]  # noqa: F821
+        self.depth = depth
+
+
+def test_a_plug_in_whose_annotations_cannot_be_read_gets_its_settings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS._table(), "unreadable", f"{__name__}:Unreadable")
+    assert build_metric("unreadable", {"depth": "5"}).depth == "5"
