@@ -11,6 +11,7 @@ from typing import Any
 from convbench.backends.batches import length_batches
 from convbench.backends.calls import calling_transformers
 from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING
+from convbench.backends.load import SAFELY
 from convbench.backends.locate import LocatedModel, locate_model
 from convbench.backends.placement import ModelConfig, resolve_device, resolve_dtype
 from convbench.backends.tokens import InputForm
@@ -217,11 +218,7 @@ class PairClassifier:
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 self._located.path,
                 dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported, and refused below in one line
+                **SAFELY,
             )
         if unfit := sorted([*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]):
             raise ResourceError(

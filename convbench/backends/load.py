@@ -17,6 +17,15 @@ from convbench.errors import ResourceError
 
 log = logging.getLogger(__name__)
 
+SAFELY: Mapping[str, Any] = {
+    "use_safetensors": True,
+    "trust_remote_code": False,
+    "local_files_only": True,
+    "output_loading_info": True,
+    "ignore_mismatched_sizes": True,  # reported, and refused in one line by whoever loads
+}
+"""How every model is loaded with ``from_pretrained``: no pickled weights, no code of a checkpoint, no download."""
+
 _LAYER = re.compile(r"[^0-9]*?\.\d+(?=\.)")
 
 
@@ -138,11 +147,7 @@ def _read(auto: Any, checkpoint: Checkpoint, dtype: str, *, causal: bool) -> tup
             path,
             config=config,
             dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below in one line
+            **SAFELY,
             **settings,
         )
     return model, info

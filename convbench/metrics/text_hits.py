@@ -53,7 +53,8 @@ class TextHitsMetric:
         """Scores ``turns``; a turn without gold passages has no value, a missing turn or an empty ranking scores 0."""
 
         def values(turn: Turn, ids: Sequence[str]) -> list[float]:
-            relevant = [texts[id_] in {texts[gold] for gold in turn.gold} for id_ in ids]
+            gold = {texts[id_] for id_ in turn.gold}
+            relevant = [texts[id_] in gold for id_ in ids]
             return [success(relevant, cutoff) for cutoff in self._names.values()]
 
         texts = self._texts(turns, records)
