@@ -24,7 +24,7 @@ LAYERS = [
     {"systems"},
     {"analysis"},
     {"harness"},
-    {"exchange"},
+    {"exchange", "comparison"},
     {"validation", "report"},
     {"cli"},
 ]

@@ -1,0 +1,112 @@
+"""Resampling whole conversations: bootstrap samples of means, and sign flips of differences.
+
+Turns of one conversation are not independent, so conversations are drawn, or flipped, with all their turns. Every column of one call sees the
+same draws, so that any function of several means (a difference, a ratio) may be computed sample by sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convbench.analysis.clusters import Clusters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK = 2**22
+"""Draws held in memory at a time (32 MiB)."""
+
+_EQUAL = 1e-12
+"""Sums that differ by less are one value: their terms were added in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How often and from which seed; reports record it.
+
+    Attributes:
+        resamples: B, the bootstrap samples and the sign flips.
+        seed: Of both.
+        level: Coverage of intervals.
+    """
+
+    resamples: int = 10_000
+    seed: int = 0
+    level: float = 0.95
+
+
+def bootstrap_means(values: NDArray[np.float64], clusters: Clusters, plan: Resampling) -> NDArray[np.float64]:
+    """Means over resampled conversations: the turn-weighted ratio estimator, sum of values over number of turns.
+
+    Args:
+        values: Shape (turns, columns); NaN where a turn has no value.
+        clusters: The turns' conversations.
+        plan: Resamples and seed.
+
+    Returns:
+        Shape (resamples, columns); NaN where a resample holds no turn with a value.
+    """
+    sums, counts = clusters.totals(values)
+    return np.concatenate([_ratio(weights @ sums, weights @ counts) for weights in _drawn(len(clusters.names), plan)])
+
+
+def jackknife_means(values: NDArray[np.float64], clusters: Clusters) -> NDArray[np.float64]:
+    """Means with each conversation left out in turn.
+
+    Args:
+        values: Shape (turns, columns); NaN where a turn has no value.
+        clusters: The turns' conversations.
+
+    Returns:
+        Shape (conversations, columns).
+    """
+    sums, counts = clusters.totals(values)
+    return _ratio(sums.sum(axis=0) - sums, counts.sum(axis=0) - counts)
+
+
+def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resampling) -> NDArray[np.float64]:
+    """Two-sided p-values of paired differences by randomisation: conversations swap the two systems' scores, all turns at once.
+
+    ``p = (b + 1) / (B + 1)``, b being the flips whose absolute sum is at least that of the data, so that p is never 0 (Phipson and Smyth
+    2010).
+
+    Args:
+        differences: Shape (turns, columns); NaN where either system has no value.
+        clusters: The turns' conversations.
+        plan: Resamples and seed.
+
+    Returns:
+        Shape (columns,).
+    """
+    sums, _ = clusters.totals(differences)
+    observed = np.abs(sums.sum(axis=0)) - _EQUAL * np.maximum(np.abs(sums).sum(axis=0), 1.0)
+    extreme = np.zeros(sums.shape[1])
+    generator = np.random.default_rng(plan.seed)
+    for size in _blocks(plan.resamples, len(sums)):
+        signs = 2.0 * generator.integers(0, 2, size=(size, len(sums)), dtype=np.int8) - 1.0
+        extreme += (np.abs(signs @ sums) >= observed).sum(axis=0)
+    return (extreme + 1.0) / (plan.resamples + 1.0)
+
+
+def _drawn(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
+    """How often each cluster is in each resample, block by block; shape (block, clusters)."""
+    generator = np.random.default_rng(plan.seed)
+    for size in _blocks(plan.resamples, clusters):
+        draws = generator.integers(0, clusters, size=(size, clusters))
+        draws += np.arange(size)[:, None] * clusters
+        yield np.bincount(draws.ravel(), minlength=size * clusters).reshape(size, clusters).astype(np.float64)
+
+
+def _blocks(resamples: int, clusters: int) -> Iterator[int]:
+    """Sizes of blocks that together have all resamples."""
+    block = max(_BLOCK // max(clusters, 1), 1)
+    for start in range(0, resamples, block):
+        yield min(block, resamples - start)
+
+
+def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
