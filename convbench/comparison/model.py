@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from convbench.analysis.estimates import Estimate
 from convbench.analysis.paired import PairedDifference
@@ -11,6 +12,9 @@ from convbench.analysis.resampling import Resampling
 from convbench.comparison.consistency_model import Consistency
 from convbench.comparison.slicing import SliceTable
 from convbench.comparison.task import Task, Yardstick
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Settings:
         good: A response is good from this value of the declared response measure on.
     """
 
-    resampling: Resampling = Resampling()
+    resampling: Resampling = field(default_factory=Resampling)
     alpha: float = 0.05
     floor_turns: int = 30
     floor_conversations: int = 10
@@ -135,3 +139,27 @@ class Comparison:
     tasks: tuple[TaskComparison, ...]
     settings: Settings
     convbench_version: str
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Every pair of competitors under every measure, a row each."""
+        from convbench.comparison.frames import contrasts_frame
+
+        return contrasts_frame(self)
+
+    def values_to_pandas(self) -> pd.DataFrame:
+        """Every entrant under every measure, a row each."""
+        from convbench.comparison.frames import values_frame
+
+        return values_frame(self)
+
+    def slices_to_pandas(self) -> pd.DataFrame:
+        """Every entrant on every slice under every declared measure, a row each."""
+        from convbench.comparison.frames import slices_frame
+
+        return slices_frame(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every number, as plain values: what ``comparison.json`` holds."""
+        from convbench.comparison.as_json import comparison_json
+
+        return comparison_json(self)

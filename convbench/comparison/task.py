@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Role = Literal["", "ceiling", "floor", "condition"]
-"""Empty for a system that competes; ``ceiling`` (oracle), ``floor`` (random), ``condition``: it was shown other evidence than it retrieved."""
+"""Empty for a system that competes; ``ceiling`` (oracle), ``floor`` (random); ``condition``: shown other evidence than it retrieved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +103,8 @@ class Task:
         title: For people: ``topiocqa, split mini``.
         entrants: The runs, competitors first, in the order given.
         measures: What they are compared by, retrieval first.
-        values: For each measure's key the values of turns, NaN where a turn has none; shape (turns, entrants), rows as in ``turns``, columns
-            as in ``entrants``.
+        values: For each measure's key the values of turns, NaN where a turn has none; shape (turns, entrants), rows as in ``turns`` and
+            columns as in ``entrants``.
     """
 
     id: str

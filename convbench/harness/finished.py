@@ -128,3 +128,17 @@ def load_run(path: str | Path, *, cache: str | Path | None = None) -> FinishedRu
         MissingFileError: The folder holds no finished run.
     """
     return FinishedRun(Path(path), Path(cache) if cache else None)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """A run folder itself, or the run folders below a folder, in order of their names.
+
+    Raises:
+        MissingFileError: There is none.
+    """
+    if RunFolder(path).results.exists():
+        return [path]
+    found = sorted(results.parent for results in path.rglob(RunFolder(path).results.name)) if path.is_dir() else []
+    if not found:
+        raise MissingFileError(f"{path}: no finished run here or below (no results.json); expected folders that `convbench run` made")
+    return found

@@ -1,0 +1,105 @@
+"""``compare``: from run folders to everything a comparison says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import convbench
+from convbench.analysis.paired import pairs_of
+from convbench.comparison.consistency import consistency_of
+from convbench.comparison.gather import tasks_of
+from convbench.comparison.measured import measure_task
+from convbench.comparison.model import Comparison, Family, Settings, TaskComparison
+from convbench.comparison.slice_tables import slice_tables
+from convbench.comparison.task import Task
+from convbench.errors import UsageError
+from convbench.harness.finished import FinishedRun, load_run
+from convbench.registry import did_you_mean
+
+log = logging.getLogger(__name__)
+
+
+def compare(
+    runs: Sequence[FinishedRun | str | Path],
+    *,
+    baseline: str | None = None,
+    measures: Sequence[str] | None = None,
+    allow_different_collections: bool = False,
+    settings: Settings | None = None,
+) -> Comparison:
+    """Compares finished runs, task by task (a dataset and split each).
+
+    Args:
+        runs: Run folders, or runs that are loaded already.
+        baseline: The system that all others are tested against, by label or name; None tests each against each.
+        measures: Declared measures (``nDCG@3`` or ``protocol/nDCG@3``): only these are compared. None: the usual ones are declared.
+        allow_different_collections: Whether runs on other passages are shown in tables apart instead of being refused.
+        settings: Resampling, significance level and floors.
+
+    Raises:
+        UsageError: The runs do not compare (the difference is named), there are fewer than two, or the baseline is not among them.
+        MissingFileError: A folder holds no finished run, or the dataset's files are gone.
+    """
+    chosen = settings or Settings()
+    if len(runs) < 2:
+        raise UsageError("a comparison needs two runs or more; give their folders")
+    finished = [run if isinstance(run, FinishedRun) else load_run(run) for run in runs]
+    tasks = tasks_of(finished, measures=measures, allow_different_collections=allow_different_collections)
+    return Comparison(tuple(_compared(task, baseline, chosen) for task in tasks), chosen, convbench.__version__)
+
+
+def _compared(task: Task, baseline: str | None, settings: Settings) -> TaskComparison:
+    log.info("%s: comparing %d runs", task.title, len(task.entrants))
+    place = _baseline(task, baseline) if baseline is not None else None
+    measured, family = measure_task(task, place, settings)
+    pairs = _pairs(task, place)
+    slices, labels = slice_tables(task, pairs, settings)
+    return TaskComparison(
+        task=task,
+        baseline=task.entrants[place].label if place is not None else None,
+        family=family,
+        measured=measured,
+        slices=slices,
+        labels=labels,
+        consistency=consistency_of(task, settings),
+        notes=tuple(_notes(task, family, settings)),
+    )
+
+
+def _pairs(task: Task, baseline: int | None) -> list[tuple[int, int]]:
+    """Places of the entrants of each pair that is declared."""
+    if baseline is not None:
+        return [(place, baseline) for place in task.competitors if place != baseline]
+    return [(task.competitors[first], task.competitors[second]) for first, second in pairs_of(len(task.competitors))]
+
+
+def _baseline(task: Task, name: str) -> int:
+    """The entrant that is called so; its role does not matter, the user chose it."""
+    labels = [entrant.label for entrant in task.entrants]
+    if name in labels:
+        return labels.index(name)
+    named = [place for place, entrant in enumerate(task.entrants) if entrant.name == name]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise UsageError(f"{task.title}: --baseline {name!r} is the name of several runs: {', '.join(labels[place] for place in named)}")
+    raise UsageError(f"{task.title}: no run is called {name!r}.{did_you_mean(name, labels)} Known: {', '.join(labels)}")
+
+
+def _notes(task: Task, family: Family, settings: Settings) -> list[str]:
+    notes = []
+    if task.dataset.bundled:
+        notes.append("This is a bundled mini set, for trying things out: its numbers say little about systems.")
+    conversations = len(task.clusters.names)
+    least = 2 / 2**conversations  # the smallest two-sided p that flipping so many signs can give
+    if family.tests and least * family.tests > settings.alpha:
+        notes.append(
+            f"With {conversations} conversations the smallest p of a sign-flip test is {least:.2g}; corrected for "
+            f"{family.tests} declared tests, no difference can be significant here. Declare fewer measures or a baseline, or run more "
+            "conversations."
+        )
+    if len(task.competitors) < 2:
+        notes.append("Fewer than two runs compete, so nothing is tested.")
+    return notes

@@ -1,0 +1,188 @@
+"""From finished runs to tasks: what may stand in one table, and what is refused because it does not compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convbench.comparison.entrants import entrants_of
+from convbench.comparison.task import Entrant, Task, Yardstick
+from convbench.errors import UsageError
+from convbench.harness.finished import FinishedRun
+from convbench.harness.results import MetricResult
+from convbench.metrics.signatures import differences
+from convbench.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DECLARED = ("nDCG@3", "RR@100", "R@10", "F1-max", "rougeL", "bertscore-f1")
+"""The measures that are declared, as far as runs have them, where the user declares none."""
+
+_GENERAL = ("convgqr-line", "response-overlap", "")
+"""Protocols whose measures are declared by default."""
+
+
+def tasks_of(
+    runs: Sequence[FinishedRun], *, measures: Sequence[str] | None = None, allow_different_collections: bool = False
+) -> list[Task]:
+    """Sorts runs into tasks, one a dataset and split, in the order of first appearance.
+
+    Args:
+        runs: Finished runs.
+        measures: Declared measures (``nDCG@3`` or ``protocol/nDCG@3``); then only these are compared. None: the usual ones are declared,
+            and all others are shown.
+        allow_different_collections: Whether runs on other passages get a task of their own, instead of being refused.
+
+    Raises:
+        UsageError: Runs on one dataset and split differ in their turns, reading options, collection or signatures; or a measure is unknown.
+    """
+    _refuse_twice(runs)
+    tasks = []
+    for (name, split), members in _grouped(runs, lambda run: (run.results.dataset.name, run.results.dataset.split)).items():
+        _refuse_different(members, "reading options", lambda run: str(dict(sorted(run.results.dataset.options.items()))))
+        _refuse_different(members, "turns", _turns)
+        if not allow_different_collections:
+            advice = "score them on one collection, or add --allow-different-collections to see them in tables apart"
+            _refuse_different(members, "collections", _collection, advice)
+        by_collection = _grouped(members, _collection)
+        for collection, same in by_collection.items():
+            several = len(by_collection) > 1
+            suffix = f"-{(same[0].results.dataset.collection_sha256 or 'unchecked')[:8]}" if several else ""
+            title = f"{name}, split {split}" + (f", {collection}" if several else "")
+            tasks.append(_task(f"{name}-{split}{suffix}", title, same, measures))
+    _refuse_unknown(measures or (), tasks)
+    return tasks
+
+
+def _task(id_: str, title: str, runs: Sequence[FinishedRun], measures: Sequence[str] | None) -> Task:
+    entrants = entrants_of(runs)
+    yardsticks = _yardsticks(entrants, measures)
+    turn_ids = [turn.id for turn in entrants[0].run.dataset.turns]
+    values = {yardstick.key: _values(yardstick, entrants, turn_ids) for yardstick in yardsticks}
+    return Task(id_, title, entrants, tuple(yardsticks), values)
+
+
+def _yardsticks(entrants: Sequence[Entrant], measures: Sequence[str] | None) -> list[Yardstick]:
+    """Every measure that some run has, under one signature each; retrieval first."""
+    found: dict[tuple[str, str], list[tuple[Entrant, MetricResult]]] = {}
+    for entrant in entrants:
+        for result in entrant.run.results.metrics:
+            if result.signature and (measures is None or _asked(result, measures)):
+                found.setdefault((result.protocol, result.name), []).append((entrant, result))
+    _refuse_signatures(found.values())
+    names = [name for _, name in found]
+    yardsticks = [
+        Yardstick(
+            protocol=protocol,
+            name=name,
+            label=name if names.count(name) == 1 or protocol in _GENERAL else f"{name} ({protocol})",
+            signature=holders[0][1].signature,
+            side=holders[0][1].side,
+            higher_is_better=holders[0][1].higher_is_better,
+            ranks=holders[0][1].ranks,
+            aggregate=holders[0][1].aggregate,
+            scale=holders[0][1].scale,
+            primary=measures is not None or (name in DECLARED and protocol in _GENERAL),
+            turn_set=holders[0][1].turn_set,
+        )
+        for (protocol, name), holders in found.items()
+    ]
+    return sorted(yardsticks, key=lambda yardstick: (yardstick.side != "ranking", not yardstick.primary))
+
+
+def _asked(result: MetricResult, measures: Sequence[str]) -> bool:
+    return result.name in measures or f"{result.protocol}/{result.name}" in measures
+
+
+def _values(yardstick: Yardstick, entrants: Sequence[Entrant], turn_ids: Sequence[str]) -> NDArray[np.float64]:
+    """Turns × entrants, checked against the aggregates."""
+    values = np.full((len(turn_ids), len(entrants)), np.nan)
+    for column, entrant in enumerate(entrants):
+        scores = entrant.run.scores.get((yardstick.protocol, yardstick.name), {})
+        values[:, column] = [np.nan if (value := scores.get(turn_id)) is None else value for turn_id in turn_ids]
+        _check(yardstick, entrant, values[:, column])
+    return values
+
+
+def _check(yardstick: Yardstick, entrant: Entrant, values: NDArray[np.float64]) -> None:
+    """The scores of turns must give the aggregate that is in ``results.json``."""
+    known = [result for result in entrant.run.results.metrics if (result.protocol, result.name) == (yardstick.protocol, yardstick.name)]
+    aggregate = known[0].value if known else None
+    if yardstick.aggregate == "corpus" or aggregate is None:
+        return
+    found = values[~np.isnan(values)]
+    if not len(found) or abs(float(found.mean()) - aggregate) > 1e-9:
+        shown = f"{float(found.mean()):.6f}" if len(found) else "no value"
+        raise UsageError(
+            f"{entrant.run.path}: scores.jsonl gives {shown} for {yardstick.key} and results.json {aggregate:.6f}; "
+            "one of the two was changed: score the run again with `convbench score`"
+        )
+
+
+def _grouped(runs: Iterable[FinishedRun], key: Callable[[FinishedRun], object]) -> dict[object, list[FinishedRun]]:
+    groups: dict[object, list[FinishedRun]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return groups
+
+
+def _turns(run: FinishedRun) -> str:
+    dataset = run.results.dataset
+    return f"{dataset.n_turns:,} turns of {dataset.n_conversations:,} conversations, digest {dataset.turnset_sha256[:12]}"
+
+
+def _collection(run: FinishedRun) -> str:
+    dataset = run.results.dataset
+    size = f"{dataset.passages:,} passages" if dataset.passages is not None else "passages unknown"
+    return f"collection {(dataset.collection_sha256 or 'unchecked')[:12]} ({dataset.tier}, {size})"
+
+
+def _refuse_twice(runs: Sequence[FinishedRun]) -> None:
+    paths = [run.path.resolve() for run in runs]
+    for place, path in enumerate(paths):
+        if path in paths[:place]:
+            raise UsageError(f"{runs[place].path}: the same run folder is given twice")
+
+
+def _refuse_different(
+    runs: Sequence[FinishedRun], what: str, value: Callable[[FinishedRun], str], advice: str = "compare runs that share them"
+) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if value(run) != value(first):
+            dataset = f"{first.results.dataset.name} {first.results.dataset.split}"
+            found = f"{first.path} has {value(first)}; {run.path} has {value(run)}"
+            raise UsageError(f"runs on {dataset} do not compare, their {what} differ: {found}; {advice}")
+
+
+def _refuse_signatures(measures: Iterable[Sequence[tuple[Entrant, MetricResult]]]) -> None:
+    """One reason a way of differing, with the measures that differ so."""
+    reasons: dict[str, list[str]] = {}
+    for holders in measures:
+        (first, result), *others = holders
+        for other, theirs in others:
+            if differing := differences(result.signature, theirs.signature):
+                reason = f"{first.run.path} against {other.run.path}: {'; '.join(map(str, differing))}"
+                reasons.setdefault(reason, []).append(result.name)
+                break
+    if reasons:
+        shown = " | ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
+        raise UsageError(f"signatures differ, so these numbers do not compare: {shown}; score the runs the same way, or choose --measure")
+
+
+def _refuse_unknown(measures: Sequence[str], tasks: Sequence[Task]) -> None:
+    known: Mapping[str, None] = {
+        text: None
+        for task in tasks
+        for entrant in task.entrants
+        for result in entrant.run.results.metrics
+        if result.signature
+        for text in (result.name, f"{result.protocol}/{result.name}")
+    }
+    for measure in measures:
+        if measure not in known:
+            names = ", ".join(text for text in known if "/" not in text)
+            raise UsageError(f"no run has a measure {measure!r}.{did_you_mean(measure, known)} Known: {names}")
