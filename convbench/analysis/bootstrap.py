@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convbench.analysis.clusters import Clusters
+from convbench.analysis.intervals import percentile_interval
+from convbench.analysis.resampling import Resampling, bootstrap_means, drawn
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,14 +34,11 @@ def clustered_interval(
     Returns:
         (low, high), or None with fewer than two clusters, where there is nothing to resample.
     """
-    names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(names) < 2:
+    conversations = Clusters.named(clusters)
+    if len(conversations.names) < 2:
         return None
-    sums = np.bincount(index, weights=np.asarray(values, dtype=np.float64), minlength=len(names))
-    counts = np.bincount(index, minlength=len(names)).astype(np.float64)
-    draws = np.random.default_rng(seed).integers(0, len(names), size=(resamples, len(names)))
-    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
-    return _quantiles(means, level)
+    column = np.asarray(values, dtype=np.float64)[:, None]
+    return _ends(bootstrap_means(column, conversations, Resampling(resamples, seed, level)), level)
 
 
 def clustered_interval_of(
@@ -62,15 +63,16 @@ def clustered_interval_of(
     Returns:
         (low, high), or None with fewer than two clusters.
     """
-    names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(names) < 2:
+    conversations = Clusters.named(clusters)
+    if len(conversations.names) < 2:
         return None
-    sums = np.zeros((len(names), statistics.shape[1]))
-    np.add.at(sums, index, statistics)
-    draws = np.random.default_rng(seed).integers(0, len(names), size=(resamples, len(names)))
-    return _quantiles(np.array([combine(sums[drawn].sum(axis=0)) for drawn in draws]), level)
+    sums = conversations.sums(statistics)
+    plan = Resampling(resamples, seed, level)
+    samples = [combine(resample) for weights in drawn(len(sums), plan) for resample in weights @ sums]
+    return _ends(np.array(samples)[:, None], level)
 
 
-def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def _ends(samples: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The percentile interval of one column."""
+    low, high = percentile_interval(samples, level)[0]
     return float(low), float(high)

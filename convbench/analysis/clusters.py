@@ -19,7 +19,7 @@ class Clusters:
     """The conversation of each turn.
 
     Attributes:
-        names: Conversation ids, in order of first appearance.
+        names: Conversation ids, sorted, so that draws do not depend on the order of turns.
         index: For each turn, the place of its conversation in ``names``; shape (turns,).
     """
 
@@ -34,7 +34,7 @@ class Clusters:
     @classmethod
     def named(cls, names: Sequence[str]) -> Clusters:
         """Clusters from the name of each turn's."""
-        places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+        places = {name: place for place, name in enumerate(sorted(set(names)))}
         return cls(tuple(places), np.array([places[name] for name in names], dtype=np.intp))
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -46,10 +46,10 @@ class Clusters:
         Returns:
             Shape (conversations, columns).
         """
-        order = np.argsort(self.index, kind="stable")
-        starts = np.searchsorted(self.index[order], np.arange(len(self.names)))
-        summed: NDArray[np.float64] = np.add.reduceat(values[order], starts, axis=0) if len(self.names) else np.zeros((0, values.shape[1]))
-        return summed
+        shape = len(self.names), values.shape[1]
+        cells = self.index[:, None] * shape[1] + np.arange(shape[1])
+        summed = np.bincount(cells.ravel(), weights=values.ravel(), minlength=shape[0] * shape[1])
+        return np.asarray(summed, dtype=np.float64).reshape(shape)
 
     def totals(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(sums, counts) of each conversation over the turns that have a value.

@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_EQUAL = 1e-12
+"""Values that differ by less are equal but for rounding."""
+
 
 def intraclass_correlation(values: NDArray[np.float64], index: NDArray[np.intp]) -> float | None:
     """Intra-conversation correlation: the one-way analysis-of-variance estimator for groups of unequal size (Donner 1986).
@@ -24,11 +27,11 @@ def intraclass_correlation(values: NDArray[np.float64], index: NDArray[np.intp])
     _, places = np.unique(index, return_inverse=True)
     sizes = np.bincount(places).astype(np.float64)
     groups, turns = len(sizes), len(values)
-    if groups < 2 or turns <= groups:
+    if groups < 2 or turns <= groups or np.ptp(values) <= _EQUAL:
         return None
     means = np.bincount(places, weights=values) / sizes
     between = float(np.sum(sizes * (means - values.mean()) ** 2)) / (groups - 1)
     within = float(np.sum((values - means[places]) ** 2)) / (turns - groups)
     usual = (turns - float(np.sum(sizes**2)) / turns) / (groups - 1)
     total = between + (usual - 1) * within
-    return (between - within) / total if total > 0 else None
+    return (between - within) / total

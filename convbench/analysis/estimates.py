@@ -32,9 +32,6 @@ class Estimate:
     n_conversations: int
 
 
-NOTHING = Estimate(None, None, 0, 0)
-
-
 def estimated_means(values: NDArray[np.float64], clusters: Clusters, plan: Resampling) -> list[Estimate]:
     """The mean of every column, with its interval.
 
@@ -43,8 +40,6 @@ def estimated_means(values: NDArray[np.float64], clusters: Clusters, plan: Resam
         clusters: The turns' conversations.
         plan: Resamples, seed and level.
     """
-    if not len(values):
-        return [NOTHING] * values.shape[1]
     sums, counts = clusters.totals(values)
     turns, conversations = counts.sum(axis=0), (counts > 0).sum(axis=0)
     intervals = percentile_interval(bootstrap_means(values, clusters, plan), plan.level)

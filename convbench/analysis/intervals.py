@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_EQUAL = 1e-9
+"""A sample this close to the estimate, in standard errors, equals it but for rounding."""
+
+
 def percentile_interval(samples: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     """Both ends by quantiles of the samples.
 
@@ -31,19 +35,21 @@ def bca_interval(
 
     Args:
         estimates: The statistic of the data; shape (columns,).
-        samples: Shape (resamples, columns).
+        samples: Shape (resamples, columns); NaN samples are left out.
         jackknife: The statistic with each conversation left out; shape (conversations, columns).
         level: Coverage.
 
     Returns:
-        Shape (columns, 2); the percentile interval where all samples are equal, as nothing can be corrected there.
+        Shape (columns, 2); the percentile interval where nothing can be corrected: all samples are equal or lie on one side of the
+        estimate, or the jackknife is not defined.
     """
-    below = (np.mean(samples < estimates, axis=0) + np.mean(samples <= estimates, axis=0)) / 2
-    usable = (below > 0) & (below < 1)
-    bias = ndtri(np.where(usable, below, 0.5))
     pulls = jackknife.mean(axis=0) - jackknife
     spread = np.sum(pulls**2, axis=0)
-    usable &= spread > 0
+    equal = _EQUAL * np.sqrt(spread)
+    gaps = samples - estimates
+    below = (np.sum(gaps < -equal, axis=0) + np.sum(gaps <= equal, axis=0)) / 2 / np.maximum(np.sum(~np.isnan(gaps), axis=0), 1)
+    usable = (below > 0) & (below < 1) & (spread > 0)  # not where the spread is NaN
+    bias = ndtri(np.where(usable, below, 0.5))
     acceleration = np.sum(pulls**3, axis=0) / (6 * np.where(spread > 0, spread, 1.0) ** 1.5)
     ends = []
     for tail in ((1 - level) / 2, (1 + level) / 2):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 _EQUAL = 1e-12
+"""Scores that differ by less are equal but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,9 @@ class PairedDifference:
         interval: Percentile interval, conversations resampled; None with fewer than two conversations.
         bca: The same, bias-corrected and accelerated.
         p: Of the conversation-level sign-flip randomisation, uncorrected; None with fewer than two conversations.
-        standard_error: Of the mean, from the bootstrap.
-        detectable: The smallest true difference that a two-sided test at 5 % would find with a power of 80 %.
+        standard_error: Of the mean, from the bootstrap; None with fewer than two conversations.
+        detectable: The smallest true difference that one uncorrected two-sided test at 1 - level would find with a power of 80 %; None
+            with fewer than two conversations.
         effect: Mean over the standard deviation of the turns' differences (Cohen's d for pairs); None where all are equal.
         correlation: Intra-conversation correlation of the differences; None where it is not defined.
         wins: Turns on which the first is higher.
@@ -56,6 +58,9 @@ class PairedDifference:
     n_conversations: int
 
 
+_NOTHING = PairedDifference(None, None, None, None, None, None, None, None, 0, 0, 0, 0, 0)
+
+
 def paired_differences(differences: NDArray[np.float64], clusters: Clusters, plan: Resampling) -> list[PairedDifference]:
     """Every column of turn differences as a comparison; all columns share draws and flips.
 
@@ -63,22 +68,25 @@ def paired_differences(differences: NDArray[np.float64], clusters: Clusters, pla
         differences: First minus second; shape (turns, comparisons); NaN where either has no value.
         clusters: The turns' conversations.
         plan: Resamples, seed and level.
+
+    Returns:
+        One a comparison, in order.
     """
     present = ~np.isnan(differences)
     turns = present.sum(axis=0)
+    if not turns.any():
+        return [_NOTHING] * len(turns)
     conversations = (clusters.totals(differences)[1] > 0).sum(axis=0)
-    if not len(differences):
-        return [_nothing(0, 0)] * differences.shape[1]
     means = np.divide(np.nansum(differences, axis=0), turns, out=np.full(len(turns), np.nan), where=turns > 0)
     samples = bootstrap_means(differences, clusters, plan)
     jackknife = jackknife_means(differences, clusters)
-    percentile, bca = percentile_interval(samples, plan.level), bca_interval(means, samples, np.nan_to_num(jackknife), plan.level)
+    percentile, bca = percentile_interval(samples, plan.level), bca_interval(means, samples, jackknife, plan.level)
     p_values = sign_flip_p(differences, clusters, plan)
     errors = np.array([np.std(column[~np.isnan(column)], ddof=1) if np.sum(~np.isnan(column)) > 1 else np.nan for column in samples.T])
     found = []
     for column in range(differences.shape[1]):
-        if conversations[column] == 0:
-            found.append(_nothing(0, 0))
+        if not turns[column]:
+            found.append(_NOTHING)
             continue
         valued = differences[present[:, column], column]
         several = conversations[column] > 1
@@ -119,14 +127,9 @@ def differences_of(values: NDArray[np.float64], pairs: Sequence[tuple[int, int]]
     return values[:, [first for first, _ in pairs]] - values[:, [second for _, second in pairs]]
 
 
-def _nothing(turns: int, conversations: int) -> PairedDifference:
-    return PairedDifference(None, None, None, None, None, None, None, None, 0, 0, 0, turns, conversations)
-
-
 def _pair(ends: NDArray[np.float64]) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
 def _effect(differences: NDArray[np.float64]) -> float | None:
-    spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
-    return float(np.mean(differences)) / spread if spread > 0 else None
+    return float(np.mean(differences) / np.std(differences, ddof=1)) if np.ptp(differences) > _EQUAL else None

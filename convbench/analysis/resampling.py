@@ -1,7 +1,7 @@
 """Resampling whole conversations: bootstrap samples of means, and sign flips of differences.
 
-Turns of one conversation are not independent, so conversations are drawn, or flipped, with all their turns. Every column of one call sees the
-same draws, so that any function of several means (a difference, a ratio) may be computed sample by sample.
+Turns of one conversation are not independent, so conversations are drawn, or flipped, with all their turns. Every column of one call sees
+the same draws, so that any function of several means (a difference, a ratio) may be computed sample by sample.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK = 2**22
 """Draws held in memory at a time (32 MiB)."""
 
 _EQUAL = 1e-12
-"""Sums that differ by less are one value: their terms were added in another order."""
+"""Sums that differ by less than this share of the sum of absolute values are one value: their terms were added in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def bootstrap_means(values: NDArray[np.float64], clusters: Clusters, plan: Resam
         Shape (resamples, columns); NaN where a resample holds no turn with a value.
     """
     sums, counts = clusters.totals(values)
-    return np.concatenate([_ratio(weights @ sums, weights @ counts) for weights in _drawn(len(clusters.names), plan)])
+    return np.concatenate([_ratio(weights @ sums, weights @ counts) for weights in drawn(len(sums), plan)])
 
 
 def jackknife_means(values: NDArray[np.float64], clusters: Clusters) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resa
         Shape (columns,).
     """
     sums, _ = clusters.totals(differences)
-    observed = np.abs(sums.sum(axis=0)) - _EQUAL * np.maximum(np.abs(sums).sum(axis=0), 1.0)
+    observed = np.abs(sums.sum(axis=0)) - _EQUAL * np.nansum(np.abs(differences), axis=0)
     extreme = np.zeros(sums.shape[1])
     generator = np.random.default_rng(plan.seed)
     for size in _blocks(plan.resamples, len(sums)):
@@ -92,11 +92,27 @@ def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resa
     return (extreme + 1.0) / (plan.resamples + 1.0)
 
 
-def _drawn(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
-    """How often each cluster is in each resample, block by block; shape (block, clusters)."""
+def smallest_p(conversations: int, plan: Resampling) -> float:
+    """The smallest p-value that can be expected of the sign-flip test, whatever the differences are.
+
+    Of the 2^n ways to flip n conversations two are as extreme as any data: none and all. And no p is below 1 / (B + 1).
+    """
+    return max(min(1.0, 2.0 ** (1 - conversations)), 1.0 / (plan.resamples + 1.0))
+
+
+def drawn(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
+    """How often each cluster is in each resample: as many draws with replacement as there are clusters.
+
+    Args:
+        clusters: How many there are.
+        plan: Resamples and seed.
+
+    Yields:
+        Blocks of resamples, shape (block, clusters); the blocks are one stream of draws, however they are cut.
+    """
     generator = np.random.default_rng(plan.seed)
     for size in _blocks(plan.resamples, clusters):
-        draws = generator.integers(0, clusters, size=(size, clusters))
+        draws = generator.integers(0, max(clusters, 1), size=(size, clusters))
         draws += np.arange(size)[:, None] * clusters
         yield np.bincount(draws.ravel(), minlength=size * clusters).reshape(size, clusters).astype(np.float64)
 

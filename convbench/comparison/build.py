@@ -47,12 +47,13 @@ def compare(
         raise UsageError("a comparison needs two runs or more; give their folders")
     finished = [run if isinstance(run, FinishedRun) else load_run(run) for run in runs]
     tasks = tasks_of(finished, measures=measures, allow_different_collections=allow_different_collections)
-    return Comparison(tuple(_compared(task, baseline, chosen) for task in tasks), chosen, convbench.__version__)
+    baselines = [_baseline(task, baseline) if baseline is not None else None for task in tasks]  # all before any work
+    compared = tuple(_compared(task, place, chosen) for task, place in zip(tasks, baselines, strict=True))
+    return Comparison(compared, chosen, convbench.__version__)
 
 
-def _compared(task: Task, baseline: str | None, settings: Settings) -> TaskComparison:
+def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparison:
     log.info("%s: comparing %d runs", task.title, len(task.entrants))
-    place = _baseline(task, baseline) if baseline is not None else None
     measured, family = measure_task(task, place, settings)
     pairs = _pairs(task, place)
     slices, labels = slice_tables(task, pairs, settings)

@@ -116,7 +116,8 @@ class Grid:
         own: The system whose retriever and generator belong together.
         other: The one they are exchanged with.
         cells: (retriever, generator) -> (label of the entrant, response value).
-        interaction: (own, own) - (own, other) - (other, own) + (other, other): above 0, the two parts of ``own`` do more together than apart.
+        interaction: (own, own) - (own, other) - (other, own) + (other, other): above 0, the parts of ``own`` do more together
+            than apart.
         p: Of its conversation-level sign-flip randomisation.
     """
 

@@ -48,7 +48,7 @@ def contrasts_frame(comparison: Comparison) -> pd.DataFrame:
         for measured in compared.measured:
             for contrast in measured.contrasts:
                 result = asdict(contrast.result)
-                ends = {}
+                ends: dict[str, float | None] = {}
                 for name in ("interval", "bca"):
                     low, high = result.pop(name) or (None, None)
                     ends |= {f"{name}_low": low, f"{name}_high": high}

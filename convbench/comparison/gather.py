@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from convbench.registry import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Key = TypeVar("Key")
 
 DECLARED = ("nDCG@3", "RR@100", "R@10", "F1-max", "rougeL", "bertscore-f1")
 """The measures that are declared, as far as runs have them, where the user declares none."""
@@ -98,32 +100,16 @@ def _asked(result: MetricResult, measures: Sequence[str]) -> bool:
 
 
 def _values(yardstick: Yardstick, entrants: Sequence[Entrant], turn_ids: Sequence[str]) -> NDArray[np.float64]:
-    """Turns × entrants, checked against the aggregates."""
+    """Turns × entrants."""
     values = np.full((len(turn_ids), len(entrants)), np.nan)
     for column, entrant in enumerate(entrants):
         scores = entrant.run.scores.get((yardstick.protocol, yardstick.name), {})
         values[:, column] = [np.nan if (value := scores.get(turn_id)) is None else value for turn_id in turn_ids]
-        _check(yardstick, entrant, values[:, column])
     return values
 
 
-def _check(yardstick: Yardstick, entrant: Entrant, values: NDArray[np.float64]) -> None:
-    """The scores of turns must give the aggregate that is in ``results.json``."""
-    known = [result for result in entrant.run.results.metrics if (result.protocol, result.name) == (yardstick.protocol, yardstick.name)]
-    aggregate = known[0].value if known else None
-    if yardstick.aggregate == "corpus" or aggregate is None:
-        return
-    found = values[~np.isnan(values)]
-    if not len(found) or abs(float(found.mean()) - aggregate) > 1e-9:
-        shown = f"{float(found.mean()):.6f}" if len(found) else "no value"
-        raise UsageError(
-            f"{entrant.run.path}: scores.jsonl gives {shown} for {yardstick.key} and results.json {aggregate:.6f}; "
-            "one of the two was changed: score the run again with `convbench score`"
-        )
-
-
-def _grouped(runs: Iterable[FinishedRun], key: Callable[[FinishedRun], object]) -> dict[object, list[FinishedRun]]:
-    groups: dict[object, list[FinishedRun]] = {}
+def _grouped(runs: Iterable[FinishedRun], key: Callable[[FinishedRun], Key]) -> dict[Key, list[FinishedRun]]:
+    groups: dict[Key, list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
     return groups

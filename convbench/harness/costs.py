@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import Cost, IndexRecall, Machine, PhaseCost
 from convbench.harness.stage_output import append_lines
+from convbench.io.atomic import atomic_path
 
 _ONCE = ("open", "index", "recall")
 """Phases that answering turns does not need: loading, building, and measuring what an approximate index finds."""
@@ -46,6 +48,13 @@ class CostLog:
     def append(self, batch: int, taken: Mapping[str, Any]) -> None:
         """Adds what a batch cost."""
         append_lines(self._file, [{"key": self._key, "batch": batch, **taken}])
+
+    def take_over(self, folder: Path) -> None:
+        """Copies the log of the same stage from the ``stages`` folder of another run: what the stage costs, whoever paid for it."""
+        donor = folder / self._file.name
+        if donor.exists():
+            with atomic_path(self._file) as copy:
+                shutil.copyfile(donor, copy)
 
     def entries(self) -> list[dict[str, Any]]:
         """Every opening, and the last line of each batch."""

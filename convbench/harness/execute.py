@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from convbench.datasets.collection import prepare_store
@@ -13,6 +14,7 @@ from convbench.datasets.store import ArrowPassageStore
 from convbench.harness.costs import CostLog
 from convbench.harness.plan import Plan, PlannedStage
 from convbench.harness.provenance import machine, package_versions
+from convbench.harness.sharing import donor_of
 from convbench.harness.stage_output import StageOutput
 from convbench.io.runfile import write_run
 from convbench.io.trec_run import write_trec_run
@@ -135,8 +137,8 @@ def all_finished(plan: Plan) -> bool:
     return all(planned.output.is_finished() for planned in plan.stages)
 
 
-def pending(plan: Plan) -> Iterator[tuple[str, int, int]]:
-    """(stage, turns done, turns in all) of each stage, in order."""
+def pending(plan: Plan, donors: Sequence[Path] = ()) -> Iterator[tuple[str, int, int]]:
+    """(stage, turns done, turns in all) of each stage, in order; what can be taken over from the run folders ``donors`` is done."""
     for planned in plan.stages:
-        done = planned.output.batches_done()
+        done = len(planned.batches) if donor_of(planned, donors) else planned.output.batches_done()
         yield planned.stage.name, sum(len(batch) for batch in planned.batches[:done]), planned.output.total

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from convbench.datasets.base import Collection
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import Dataset, open_dataset
 from convbench.datasets.store import ArrowPassageStore
-from convbench.errors import MissingFileError, UsageError
+from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import Results, read_results
 from convbench.harness.score_file import read_scores
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
+
+
+_ROUNDING = 1e-9
+"""Means of the same values may differ by this much."""
 
 
 class FinishedRun:
@@ -53,19 +58,46 @@ class FinishedRun:
 
         Raises:
             MissingFileError: The folder lacks ``scores.jsonl``.
+            DataError: A line is malformed, or a turn has two values under one measure.
+            UsageError: The scores do not give the values in ``results.json``.
         """
+        path = self.folder.scores
+        if not path.exists():
+            raise MissingFileError(f"{path}: no scores of turns here; score the run again with `convbench score {self.path}`")
         found: dict[tuple[str, str], dict[str, float | None]] = {}
-        for score in read_scores(self.folder.scores):
-            found.setdefault((score.protocol, score.measure), {})[score.turn_id] = score.value
+        for score in read_scores(path):
+            values = found.setdefault((score.protocol, score.measure), {})
+            if score.turn_id in values:
+                raise DataError(
+                    path, f"turn {score.turn_id!r} has two values under {_key(score.protocol, score.measure)}; score the run again"
+                )
+            values[score.turn_id] = score.value
+        self._refuse_other_scores(found)
         return found
+
+    def _refuse_other_scores(self, scores: Mapping[tuple[str, str], Mapping[str, float | None]]) -> None:
+        """The two files are written one after the other, so a scoring that was killed can leave the new scores beside the old results."""
+        for result in self.results.metrics:
+            if result.aggregate == "corpus" or result.value is None:
+                continue
+            values = [value for value in scores.get((result.protocol, result.name), {}).values() if value is not None]
+            if not values or not abs(fmean(values) - result.value) <= _ROUNDING * max(1.0, abs(result.value)):
+                shown, key = f"{fmean(values):.6f}" if values else "no value", _key(result.protocol, result.name)
+                raise UsageError(
+                    f"{self.path}: scores.jsonl gives {shown} for {key} and results.json {result.value:.6f}; "
+                    "one of the two was changed: score the run again with `convbench score`"
+                )
 
     @cached_property
     def records(self) -> Mapping[str, TurnRecord]:
         """Turn id -> what the system retrieved and answered.
 
         Raises:
+            MissingFileError: The folder lacks ``turns.jsonl``.
             UsageError: The file is not the one that was scored.
         """
+        if not self.folder.turns.exists():
+            raise MissingFileError(f"{self.folder.turns}: no such file; run the same `convbench run` command again to write it")
         if file_sha256(self.folder.turns) != self.results.run_sha256:
             raise UsageError(f"{self.folder.turns}: is not the file that was scored; score it again with `convbench score {self.path}`")
         return read_run(self.folder.turns).records
@@ -88,9 +120,19 @@ class FinishedRun:
 
     @cached_property
     def store(self) -> ArrowPassageStore | None:
-        """The passages; None where they are not at hand."""
+        """The passages; None where they are not at hand.
+
+        Raises:
+            UsageError: They are no longer those that were searched.
+        """
         collection = self._collection()
-        return prepare_store(self.dataset, collection, self._cache) if collection else None
+        if collection is None:
+            return None
+        store = prepare_store(self.dataset, collection, self._cache)
+        searched = self.results.dataset.collection_sha256
+        if searched not in (None, store.sha256):
+            raise UsageError(f"{self.path}: the passages are no longer those that were searched; put the corpus back, or run again")
+        return store
 
     def _collection(self) -> Collection | None:
         try:
@@ -108,13 +150,17 @@ class FinishedRun:
 
         from convbench.types import conversation_of
 
-        columns = {f"{protocol}/{measure}" if protocol else measure: values for (protocol, measure), values in self.scores.items()}
+        columns = {_key(protocol, measure): values for (protocol, measure), values in self.scores.items()}
         frame = pd.DataFrame(columns, dtype=float)
         order = [turn_id for turn_id in self.records if turn_id in frame.index]
         frame = frame.loc[[*order, *frame.index.difference(order, sort=False)]]
         frame.index.name = "turn_id"
         frame.insert(0, "conversation", [conversation_of(str(turn_id)) for turn_id in frame.index])
         return frame
+
+
+def _key(protocol: str, measure: str) -> str:
+    return f"{protocol}/{measure}" if protocol else measure
 
 
 def load_run(path: str | Path, *, cache: str | Path | None = None) -> FinishedRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +17,7 @@ from convbench.harness.provenance import environment
 from convbench.harness.results import Results, read_results, write_results
 from convbench.harness.score_file import read_scores, write_scores
 from convbench.harness.scoring import Checked, Scored, check_parts, merged, not_computed, score_run
+from convbench.harness.sharing import take_over
 from convbench.harness.spec import RunSpec
 from convbench.harness.summary import summarise
 from convbench.io.digests import file_sha256
@@ -27,7 +28,7 @@ from convbench.types import TurnRecord
 log = logging.getLogger(__name__)
 
 
-def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline: bool) -> Results:
+def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline: bool, donors: Sequence[Path] = ()) -> Results:
     """Runs a specification into a run folder; whatever the folder holds of it already is kept.
 
     Args:
@@ -36,6 +37,7 @@ def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline
         selection: What to score.
         cache: Folder for stores, indexes and embeddings.
         offline: Refuse the network.
+        donors: Other run folders; a stage that one of them has finished under the very same key is copied from it.
 
     Raises:
         UsageError: The folder holds another run, or another process works in it.
@@ -51,6 +53,7 @@ def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline
         execution = Execution(plan)
         started = _now()
         _note(plan, [*history, {"started": started, "status": "running"}])
+        take_over(plan, donors)
         if all_finished(plan):
             log.info("%s on %s: every stage is finished, nothing to infer", plan.system.name, plan.dataset.name)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,15 @@ def read_scores(path: Path) -> list[Score]:
     for line, value in read_jsonl(path):
         record = Record(path, value, line=line)
         number = value.get("value")
-        if number is not None and (not isinstance(number, int | float) or isinstance(number, bool)):
-            raise record.error(f"field 'value': expected a number or null, found {number!r:.40}")
+        if number is not None and not _is_finite(number):
+            raise record.error(f"field 'value': expected a finite number or null, found {number!r:.40}")
         texts = (record.get("turn_id", str), record.get("measure", str))
         scores.append(Score(*texts, number, record.optional("reason", str, "") or None, record.optional("protocol", str, "")))
     return scores
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _score_json(score: Score) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from convbench.errors import storage_error
-from convbench.io.atomic import write_text
+from convbench.io.atomic import atomic_path, write_text
 from convbench.io.digests import file_sha256
 from convbench.io.jsonl import dump_line
 from convbench.systems.base import Row
@@ -93,6 +94,21 @@ class StageOutput:
             self._part.replace(self._file)
         except OSError as error:
             raise storage_error(error, self._file) or error from error
+
+    def elsewhere(self, folder: Path) -> StageOutput:
+        """The same rows in the ``stages`` folder of another run."""
+        return StageOutput(folder, self.name, self._key, self._batches)
+
+    def take_over(self, donor: StageOutput) -> None:
+        """Copies the finished rows of another run; a part of our own is not needed any more.
+
+        Raises:
+            StorageError: The disk is full or the folder cannot be written to.
+        """
+        with atomic_path(self._file) as copy:
+            shutil.copyfile(donor._file, copy)
+        self._part.unlink(missing_ok=True)
+        write_text(self._manifest, donor._manifest.read_text(encoding="utf-8"))  # last: the stage is finished when it is there
 
     def _whole_batches(self) -> tuple[int, int]:
         """Number of whole batches in the part, and their length in bytes."""

@@ -84,11 +84,16 @@ class KnowledgeMetric:
             return [0.0] * len(self._columns), _NOTHING_GIVEN
         expected = squad.tokens(" ".join(self._sources(turn, record, texts)))
         given = squad.tokens(record.response)
-        said = frozenset(squad.tokens(" ".join(conversation(turn))))
-        fresh = [token for token in given if token not in said]
-        whole, new = overlap(expected, given), overlap(expected, fresh) if fresh else Overlap(1.0, 1.0, 1.0, 0.0)
+        whole = overlap(expected, given)
+        new = self._new(turn, expected, given) if any(is_fresh for _, _, is_fresh, _ in self._columns) else whole
         values = [float(getattr(new if is_fresh else whole, field)) for _, field, is_fresh, _ in self._columns]
         return values, _unknown(self._passage_ids(turn, record), texts)
+
+    def _new(self, turn: Turn, expected: Sequence[str], given: Sequence[str]) -> Overlap:
+        """The overlap of what the conversation has not said before."""
+        said = frozenset(squad.tokens(" ".join(conversation(turn))))
+        fresh = [token for token in given if token not in said]
+        return overlap(expected, fresh) if fresh else Overlap(1.0, 1.0, 1.0, 0.0)
 
     def _sources(self, turn: Turn, record: TurnRecord, texts: Mapping[str, str]) -> list[str]:
         if self._source == "history":

@@ -38,7 +38,7 @@ def overlap(expected: Sequence[str], given: Sequence[str], empty: float = 1.0) -
     if not expected or not given:
         both = not expected and not given
         return Overlap(precision=0.0, recall=float(not expected), f1=empty if both else 0.0, exact=exact)
-    common = (Counter(expected) & Counter(given)).total()
+    common = (Counter(given) & Counter(expected)).total()  # goes through the left one, and responses are short
     if not common:
         return Overlap(0.0, 0.0, 0.0, exact)
     precision, recall = common / len(given), common / len(expected)
