@@ -72,7 +72,7 @@ def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resa
     """Two-sided p-values of paired differences by randomisation: conversations swap the two systems' scores, all turns at once.
 
     ``p = (b + 1) / (B + 1)``, b being the flips whose absolute sum is at least that of the data, so that p is never 0 (Phipson and Smyth
-    2010).
+    2010). Where the conversations can be flipped in no more than B ways, each way is taken once and p is exact.
 
     Args:
         differences: Shape (turns, columns); NaN where either system has no value.
@@ -84,12 +84,22 @@ def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resa
     """
     sums, _ = clusters.totals(differences)
     observed = np.abs(sums.sum(axis=0)) - _EQUAL * np.nansum(np.abs(differences), axis=0)
-    extreme = np.zeros(sums.shape[1])
-    generator = np.random.default_rng(plan.seed)
-    for size in _blocks(plan.resamples, len(sums)):
-        signs = 2.0 * generator.integers(0, 2, size=(size, len(sums)), dtype=np.int8) - 1.0
+    extreme, flips = np.zeros(sums.shape[1]), 0
+    for signs in _signs(len(sums), plan):
         extreme += (np.abs(signs @ sums) >= observed).sum(axis=0)
-    return (extreme + 1.0) / (plan.resamples + 1.0)
+        flips += len(signs)
+    return (extreme + 1.0) / (flips + 1.0)
+
+
+def _signs(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
+    """Blocks of flips, shape (block, clusters): drawn, or all but the data themselves where those are no more than B."""
+    if 2**clusters - 1 <= plan.resamples:
+        flips = np.arange(1, 2**clusters)
+        yield 1.0 - 2.0 * ((flips[:, None] >> np.arange(clusters)) & 1)
+        return
+    generator = np.random.default_rng(plan.seed)
+    for size in _blocks(plan.resamples, clusters):
+        yield 2.0 * generator.integers(0, 2, size=(size, clusters), dtype=np.int8) - 1.0
 
 
 def smallest_p(conversations: int, plan: Resampling) -> float:

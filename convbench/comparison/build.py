@@ -8,6 +8,7 @@ from pathlib import Path
 
 import convbench
 from convbench.analysis.paired import pairs_of
+from convbench.analysis.resampling import smallest_p
 from convbench.comparison.consistency import consistency_of
 from convbench.comparison.gather import tasks_of
 from convbench.comparison.measured import measure_task
@@ -94,10 +95,10 @@ def _notes(task: Task, family: Family, settings: Settings) -> list[str]:
     if task.dataset.bundled:
         notes.append("This is a bundled mini set, for trying things out: its numbers say little about systems.")
     conversations = len(task.clusters.names)
-    least = 2 / 2**conversations  # the smallest two-sided p that flipping so many signs can give
-    if family.tests and least * family.tests > settings.alpha:
+    least = smallest_p(conversations, settings.resampling)
+    if least * family.tests > settings.alpha:
         notes.append(
-            f"With {conversations} conversations the smallest p of a sign-flip test is {least:.2g}; corrected for "
+            f"With {conversations} conversations and {settings.resampling.resamples:,} flips no p is below {least:.2g}; corrected for "
             f"{family.tests} declared tests, no difference can be significant here. Declare fewer measures or a baseline, or run more "
             "conversations."
         )

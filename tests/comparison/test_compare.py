@@ -74,7 +74,7 @@ def test_differences_wins_and_p_by_hand(runs):
     assert contrast.result.wins == sum(value > 1e-12 for value in differences.values())
     assert contrast.result.losses == sum(value < -1e-12 for value in differences.values())
     assert contrast.result.n_conversations == len({turn.rpartition("_")[0] for turn in differences})
-    assert contrast.result.p == pytest.approx(exact_p(differences), abs=0.01)
+    assert contrast.result.p == pytest.approx(exact_p(differences), abs=1e-12)  # 9 conversations: every flip is taken
 
 
 def exact_p(differences: dict[str, float]) -> float:
