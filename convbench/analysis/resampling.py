@@ -95,11 +95,11 @@ def _signs(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
     """Blocks of flips, shape (block, clusters): drawn, or all but the data themselves where those are no more than B."""
     if 2**clusters - 1 <= plan.resamples:
         flips = np.arange(1, 2**clusters)
-        yield 1.0 - 2.0 * ((flips[:, None] >> np.arange(clusters)) & 1)
+        yield 1.0 - 2.0 * ((flips[:, None] >> np.arange(clusters)) & 1).astype(np.float64)
         return
     generator = np.random.default_rng(plan.seed)
     for size in _blocks(plan.resamples, clusters):
-        yield 2.0 * generator.integers(0, 2, size=(size, clusters), dtype=np.int8) - 1.0
+        yield 2.0 * generator.integers(0, 2, size=(size, clusters), dtype=np.int8).astype(np.float64) - 1.0
 
 
 def smallest_p(conversations: int, plan: Resampling) -> float:

@@ -71,15 +71,16 @@ def read(loaded: Loaded, readings: Sequence[Reading], meter: Meter, *, keep: boo
     return states, trunks
 
 
-def forward(loaded: Loaded, readings: Sequence[Reading], meter: Meter, *, body: bool, cached: bool) -> tuple[Any, Any]:
+def forward(loaded: Loaded, readings: Sequence[Reading], meter: Meter, *, body: bool, cached: bool, logits: int = 1) -> tuple[Any, Any]:
     """One forward pass over the new tokens of a batch.
 
     Args:
         loaded: The decoder.
         readings: A row each.
         meter: Where the pass is counted.
-        body: Hidden states only; else the logits after each row's last token.
+        body: Hidden states only; else the logits after each row's last tokens.
         cached: Whether the cache is kept.
+        logits: After how many of each row's last tokens logits are computed.
 
     Returns:
         The cache (prefix and new tokens, padding included) and the model's output.
@@ -95,7 +96,7 @@ def forward(loaded: Loaded, readings: Sequence[Reading], meter: Meter, *, body: 
     cache = gathered([row.known for row in readings]) if cached else None
     given: dict[str, Any] = {"past_key_values": cache} if cached else {}
     if not body:
-        given["logits_to_keep"] = 1
+        given["logits_to_keep"] = logits
     output = (loaded.body if body else loaded.model)(
         input_ids=ids.to(loaded.device),
         position_ids=positions.to(loaded.device) + loaded.first_position,

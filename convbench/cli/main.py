@@ -15,6 +15,8 @@ from convbench.errors import ConvbenchError, StorageError, storage_error
 _COMMANDS = {
     "run": "convbench.cli.run",
     "score": "convbench.cli.score",
+    "agree": "convbench.cli.agree",
+    "compare": "convbench.cli.compare",
     "diff": "convbench.cli.diff",
     "validate": "convbench.cli.validate",
     "import": "convbench.cli.import_",

@@ -29,11 +29,22 @@ if TYPE_CHECKING:
 @click.option("--dataset", "-d", "datasets", multiple=True, required=True, help=f"Dataset ({DATASET_HELP}); may be given several times.")
 @data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/SYSTEM-DATASET.")
-@click.option("--history", metavar="VIEW", help="History view: query, queries, full, full-own, last-<n>, rewrite. Default: the system's.")
+@click.option(
+    "--history",
+    metavar="VIEW",
+    help="History view: query, queries, full, full-own, last-<n>, rewrite; 'ladder' runs all of them. Default: the system's.",
+)
 @click.option(
     "--evidence",
     metavar="VIEW",
-    help="What the responder sees: none, retrieved, gold, gold+noise, retrieved-minus-gold, other-turn. Default: the system's.",
+    help="What the responder sees: none, retrieved, gold, gold+noise, retrieved-minus-gold, other-turn; 'ladder' runs all of them. "
+    "Default: the system's.",
+)
+@click.option(
+    "--rankings",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Answer from the rankings of this run (run folder, joint run or TREC run) instead of the system's own retriever's.",
 )
 @click.option("--profile", metavar="NAME|FILE", help="How a bare checkpoint is used: a built-in profile, or a JSON or YAML file.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (decoding.temperature=0.7 ...).")
@@ -49,6 +60,7 @@ def command(
     out: Path | None,
     history: str | None,
     evidence: str | None,
+    rankings: Path | None,
     profile: str | None,
     settings: tuple[str, ...],
     seed: int,
@@ -64,12 +76,14 @@ def command(
     or a finished run to score: a run folder, a joint run (.jsonl) or a TREC run (.trec, .run), plain or gzipped.
 
     The run folder keeps everything; the same command again recomputes nothing, and one that was interrupted goes on. With several systems
-    or datasets, each pair gets a folder DATASET/SYSTEM below --out, and the report there covers all.
+    or datasets, each pair gets a folder DATASET/SYSTEM below --out, and the report there covers all. With a ladder, each condition gets a
+    folder of its name below that; what does not depend on the condition is computed once.
 
     \b
     convbench run bm25-query -d topiocqa
     convbench run bm25-history minilm-history -d topiocqa -d inscit --out runs/history
     convbench run path/to/checkpoint -d topiocqa -d qrecc --out runs/mine
+    convbench run bm25-history -d topiocqa --evidence ladder --out runs/ladder
     convbench run minilm-rewrite -d topiocqa --data data/topiocqa --rewrites rewrites.jsonl --out runs/minilm-rewrite
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.batch import RunRequest, plan_all, run_all
@@ -78,7 +92,19 @@ def command(
 
     sources = [source.spec(name) for name in dict.fromkeys(datasets)]
     changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
-    request = RunRequest(systems, sources, out, history, evidence, seed, cache or cache_root(), offline, read_profile(profile), changes)
+    request = RunRequest(
+        systems=systems,
+        datasets=sources,
+        out=out,
+        history=history,
+        evidence=evidence,
+        seed=seed,
+        cache=cache or cache_root(),
+        offline=offline,
+        profile=read_profile(profile),
+        settings=changes,
+        rankings=rankings,
+    )
     if dry_run:
         _show_plans(plan_all(request), as_json=as_json)
         return

@@ -45,7 +45,7 @@ class Contrast:
         second: Label of the other (the baseline, where there is one).
         result: The paired difference, first minus second.
         adjusted: p after Holm over the declared family; None outside the family.
-        better: ``first``, ``second``, or empty where the difference is not significant at the declared level after correction, or lies
+        better: Label of the better one; empty where the difference is not significant at the declared level after correction, or lies
             outside the family. The measure's direction is accounted for.
     """
 

@@ -167,7 +167,7 @@ def _better(contrast: SliceContrast, measure: Yardstick) -> str:
     difference = contrast.difference.value or 0.0
     if not difference:
         return ""
-    return "first" if (difference > 0) == measure.higher_is_better else "second"
+    return contrast.first if (difference > 0) == measure.higher_is_better else contrast.second
 
 
 def _table(

@@ -19,7 +19,7 @@ class SliceContrast:
         difference: First minus second, with its interval.
         p: Uncorrected; None where it was not tested (a small slice).
         adjusted: Corrected.
-        better: ``first``, ``second`` or empty.
+        better: Label of the better one, as in ``Contrast``; empty where they are not told apart.
     """
 
     measure: str

@@ -40,20 +40,20 @@ def code(text: str) -> Markdown:
 
 def systems_table(table: DatasetTable) -> Markdown:
     """The systems of a table and their conditions."""
-    return _table(["System", "Conditions"], [[_system(row), escape("; ".join(row.conditions))] for row in table.rows])
+    return aligned_table(["System", "Conditions"], [[_system(row), escape("; ".join(row.conditions))] for row in table.rows])
 
 
 def scores_table(table: DatasetTable, group: ColumnGroup) -> Markdown:
     """The scores of a table in one group of columns."""
     index = table.groups.index(group)
     header = ["System", *(escape(column.label + ("" if column.higher_is_better else " ↓")) for column in group.columns)]
-    return _table(header, [[_system(row), *map(_score, row.cells[index])] for row in table.rows])
+    return aligned_table(header, [[_system(row), *map(_score, row.cells[index])] for row in table.rows])
 
 
 def costs_table(table: DatasetTable) -> Markdown:
     """What the systems of a table cost."""
     header = ["System", *(escape(label) for group in table.cost_groups for label in group.full_labels)]
-    return _table(header, [[_system(row), *(escape(text) for texts in row.costs for text in texts)] for row in table.rows])
+    return aligned_table(header, [[_system(row), *(escape(text) for texts in row.costs for text in texts)] for row in table.rows])
 
 
 def _system(row: Row) -> str:
@@ -66,7 +66,7 @@ def _score(cell: Cell) -> str:
     return " ".join([value, *interval, *(f"({number})" for number in cell.notes)])
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
+def aligned_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
     """A table whose columns are padded to one width; the first is aligned left, numbers too, as their intervals differ in length."""
     widths = [max(map(len, column)) for column in zip_longest(header, *rows, fillvalue="")]
     lines = [header, ["-" * width for width in widths], *rows]

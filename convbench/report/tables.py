@@ -10,6 +10,7 @@ from convbench.harness.results import MetricResult, Results
 from convbench.report import notes
 from convbench.report.columns import Column, Split, columns_of, splits_of
 from convbench.report.costs import CostGroup, cost_table
+from convbench.report.names import told_apart
 from convbench.report.words import ABSENT, conditions_in_words, dataset_facts
 
 NOT_COMPUTED = "n/c"
@@ -40,7 +41,7 @@ class Row:
     """One system.
 
     Attributes:
-        system: Its name.
+        system: Its name, with what tells it from others of that name.
         conditions: A phrase each, without those that all compared systems share.
         role: ``ceiling``, ``floor``, or empty for a system that is compared.
         cells: For each group its cells.
@@ -110,7 +111,10 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
         facts=tuple(dataset_facts(dataset)),
         shared=tuple(shared),
         groups=groups,
-        rows=tuple(_row(run, groups, best, numbers, shared, texts) for run, texts in zip(ordered, costs.rows, strict=True)),
+        rows=tuple(
+            _row(run, name, groups, best, numbers, shared, texts)
+            for run, name, texts in zip(ordered, told_apart(ordered), costs.rows, strict=True)
+        ),
         cost_groups=costs.groups,
         cost_notes=costs.notes,
         splits=tuple(splits_of(columns)),
@@ -139,6 +143,7 @@ def _shared(runs: Sequence[Results]) -> list[str]:
 
 def _row(
     run: Results,
+    name: str,
     groups: Sequence[ColumnGroup],
     best: Mapping[Column, str | None],
     numbers: Mapping[str, int],
@@ -154,7 +159,7 @@ def _row(
         return Cell(text, interval, not role and text == best[column], tuple(numbers[remark] for remark in notes.remarks(result)))
 
     conditions = tuple(phrase for phrase in _conditions(run) if role or phrase not in shared)
-    return Row(str(run.system["name"]), conditions, role, tuple(tuple(map(cell, group.columns)) for group in groups), costs)
+    return Row(name, conditions, role, tuple(tuple(map(cell, group.columns)) for group in groups), costs)
 
 
 def _best(column: Column, runs: Sequence[Results]) -> str | None:

@@ -40,8 +40,16 @@ TIERS = {
 
 
 def conditions_in_words(conditions: Mapping[str, Any]) -> list[str]:
-    """One phrase a condition: history, rewriter, evidence, depth, then any other by its key; those that are null are left out."""
-    known = {"history": _history, "rewriter": _rewriter, "evidence": _evidence, "passages": _passages, "k": _depth, "decoding": _decoding}
+    """One phrase a condition: history, rewriter, rankings, evidence, depth, then any other by its key; those that are null are left out."""
+    known = {
+        "history": _history,
+        "rewriter": _rewriter,
+        "rankings": _rankings,
+        "evidence": _evidence,
+        "passages": _passages,
+        "k": _depth,
+        "decoding": _decoding,
+    }
     given = {key: value for key, value in conditions.items() if value is not None}
     phrases = [phrase(given[key]) for key, phrase in known.items() if key in given]
     return [*phrases, *(f"{key}: {in_words(value)}" for key, value in given.items() if key not in known)]
@@ -58,6 +66,10 @@ def _history(history: Any) -> str:
 def _rewriter(rewriter: Any) -> str:
     words = in_words(rewriter)
     return _REWRITER.get(words, f"rewriter: {words}")
+
+
+def _rankings(system: Any) -> str:
+    return f"passages from the rankings of {in_words(system)}"
 
 
 def _evidence(evidence: Any) -> str:

@@ -134,10 +134,14 @@ class SystemConfig(Config, ABC):
     description: str = ""
 
     overrides: ClassVar[frozenset[str]] = frozenset()
-    """Command-line conditions (``history``, ``evidence``) that this kind understands."""
+    """Command-line conditions (``history``, ``evidence``, ``rankings``) that this kind understands."""
 
     def with_conditions(self, *, history: str | None, evidence: str | None) -> SystemConfig:
         """The configuration under other conditions; only called with those in ``overrides``."""
+        return self
+
+    def with_rankings(self, path: Path) -> SystemConfig:
+        """The configuration with the rankings of a run in place of its retriever's; only called where ``overrides`` has ``rankings``."""
         return self
 
     @abstractmethod

@@ -14,6 +14,7 @@ from convbench.retrieval.passage_index import PassageIndex
 from convbench.rewriting.base import HumanRewriter
 from convbench.systems.base import Row, Unit, Upstream, Workplace
 from convbench.systems.one_model import OneModel
+from convbench.systems.rankings import GivenRankings
 from convbench.types import Ranking, Turn
 from convbench.views.evidence import EvidenceCondition
 from convbench.views.history import REWRITE
@@ -25,7 +26,7 @@ class ConverseStage:
 
     Args:
         model: The one model.
-        index: Its passages.
+        index: Its passages; or the rankings of a run, which it answers from without searching.
         evidence: Which of them it sees when it responds.
         history: The history view.
         k: Depth of the ranking.
@@ -36,7 +37,16 @@ class ConverseStage:
     version = 1
     unit: Unit = "conversation"
 
-    def __init__(self, model: OneModel, index: PassageIndex, evidence: EvidenceCondition, *, history: str, k: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: OneModel,
+        index: PassageIndex | GivenRankings,
+        evidence: EvidenceCondition,
+        *,
+        history: str,
+        k: int,
+        batch_size: int,
+    ) -> None:
         self._model, self._index, self._evidence = model, index, evidence
         self._history, self._k, self.batch_size = history, k, batch_size
         self._read: dict[str, Trunk] = {}
@@ -47,9 +57,11 @@ class ConverseStage:
         return {**conditions, "index": self._index.describe(), "model": self._model.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
-        """Passes the check on to model and evidence condition; the view ``rewrite`` needs a rewrite of every turn."""
+        """Passes the check on to model, evidence condition and rankings; the view ``rewrite`` needs a rewrite of every turn."""
         self._model.check()
         self._evidence.check(turns)
+        if isinstance(self._index, GivenRankings):
+            self._index.check(turns)
         if self._history == REWRITE:
             HumanRewriter().check(turns)
 

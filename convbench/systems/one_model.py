@@ -13,10 +13,11 @@ from convbench.backends.loaded import Loaded, fitted
 from convbench.backends.number_probes import sharing
 from convbench.backends.placement import ModelConfig
 from convbench.backends.sessions import EncodedSession, can_share, encode_apart, encode_together
-from convbench.backends.trunk import Trunk
+from convbench.backends.trunk import EMPTY, Trunk
 from convbench.backends.turn_inputs import Session, TurnInputs, turn_lengths
 from convbench.errors import UsageError
 from convbench.generation.decoding import DecodingConfig
+from convbench.generation.likelihood import Continuation, mean_log_likelihoods, response_tokens
 from convbench.generation.writer import Prompt, Written, write_responses
 from convbench.meter import Meter
 
@@ -98,6 +99,27 @@ class OneModel:
         skip = unpooled(loaded, loaded.profile.query_prefix)
         vectors = iter(encode_apart(loaded, flat, branch, meter, batch_tokens=size, skip=skip))
         return [[EncodedSession(next(vectors)) for _ in each] for each in tokens]
+
+    def trunks(self, conversations: Sequence[Sequence[Session]], meter: Meter) -> list[list[Trunk]]:
+        """What reading the sessions of conversations leaves to go on from; empty ones where conversations are read turn by turn."""
+        if not self._shares:
+            return [[EMPTY for _ in sessions] for sessions in conversations]
+        encoded = self.encode_sessions(conversations, [EMPTY] * len(conversations), meter)
+        return [[session.trunk for session in sessions] for sessions in encoded]
+
+    def response_tokens(self, text: str) -> tuple[int, ...]:
+        """A response as it follows a prompt, cut where the model would have to stop writing.
+
+        Raises:
+            ValueError: It is not to respond.
+        """
+        if self._decoding is None:
+            raise ValueError("a retriever does not respond")
+        return response_tokens(self._loaded, text, self._decoding.max_new_tokens)
+
+    def log_likelihoods(self, continuations: Sequence[Continuation], meter: Meter) -> list[float]:
+        """Mean token log-probability of each response, given its prompt."""
+        return mean_log_likelihoods(self._loaded, continuations, meter, batch_tokens=self._batch_tokens)
 
     def respond(self, prompts: Sequence[Prompt], meter: Meter) -> list[Written]:
         """Writes a response to each prompt.

@@ -16,7 +16,8 @@ from convbench.retrieval.bm25 import BM25Config, BM25Retriever
 from convbench.retrieval.dense import DenseConfig, DenseRetriever
 from convbench.retrieval.passage_index import PassageIndex
 from convbench.rewriting.base import HumanRewriter, NoRewriter
-from convbench.systems.base import Row, Settings, Stage, SystemConfig
+from convbench.systems.base import Row, Settings, Stage
+from convbench.systems.rankings import AnswersFromRankings, GivenRankings, RankingsStage
 from convbench.systems.stages import GenerateStage, RewriteStage, SearchStage, ViewStage, join_rows
 from convbench.systems.turn_order import InTurnOrder, unpacked
 from convbench.types import TurnRecord
@@ -40,7 +41,7 @@ class HistoryConfig(SessionTemplate):
         return SessionTemplate(**self.model_dump(exclude={"view"}))
 
 
-class TwoStageConfig(SystemConfig):
+class TwoStageConfig(AnswersFromRankings):
     """``kind: two-stage``."""
 
     kind: Literal["two-stage"]
@@ -51,7 +52,12 @@ class TwoStageConfig(SystemConfig):
     evidence: EvidenceName = "retrieved"
     generator: ExtractiveConfig | None = ExtractiveConfig()
 
-    overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence"})
+    overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence", "rankings"})
+
+    @property
+    def responds(self) -> bool:
+        """Whether it has a generator."""
+        return self.generator is not None
 
     def with_conditions(self, *, history: str | None, evidence: str | None) -> TwoStageConfig:
         """Another history view or evidence view; ``rewrite`` is the human rewrite alone, all other views are without a rewriter."""
@@ -60,6 +66,8 @@ class TwoStageConfig(SystemConfig):
             values |= {"rewriter": "human", "history": {**values["history"], "view": "query"}}
         elif history is not None:
             values |= {"rewriter": "none", "history": {**values["history"], "view": check_history_view(history)}}
+        if evidence is not None and not self.responds:
+            raise UsageError(f"{self.name}: --evidence is what a responder sees, and it does not respond")
         if evidence is not None:
             values["evidence"] = check_evidence_view(evidence)
         return build_config(TwoStageConfig, values, self.name)
@@ -93,21 +101,28 @@ class TwoStage:
         stages: list[Stage] = [
             ViewStage(config.history.view),
             RewriteStage(rewriter, config.history.session),
-            SearchStage(_retriever(config.retriever, settings), config.k),
+            self._search(settings),
         ]
         if config.generator is not None:
             evidence = EvidenceCondition(config.evidence, config.generator.passages)
             stages.append(GenerateStage(ExtractiveGenerator(config.generator), evidence))
         return [InTurnOrder(stages)] if config.history.view == OWN else stages
 
+    def _search(self, settings: Settings) -> Stage:
+        config = self._config
+        if config.rankings is not None:
+            return RankingsStage(GivenRankings(config.rankings.run), config.k)
+        return SearchStage(_retriever(config.retriever, settings), config.k)
+
     def stages(self) -> Sequence[Stage]:
         """View, rewrite, search and, with a generator, generate; one stage of them all where the history has the system's own responses."""
         return self._stages
 
     def conditions(self) -> dict[str, Any]:
-        """History, rewriter, evidence, depth."""
+        """History, rewriter, evidence, depth; whose rankings, where they are not its own."""
         config = self._config
-        return {"history": config.history.model_dump(), "rewriter": config.rewriter, "evidence": config.evidence, "k": config.k}
+        conditions = {"history": config.history.model_dump(), "rewriter": config.rewriter, "evidence": config.evidence, "k": config.k}
+        return conditions if config.rankings is None else {**conditions, "rankings": config.rankings.system}
 
     def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
         """Joins the stages' rows."""

@@ -13,16 +13,17 @@ from convbench.config import build_config
 from convbench.errors import UsageError
 from convbench.generation.decoding import DecodingConfig
 from convbench.retrieval.passage_index import IndexConfig, PassageIndex
-from convbench.systems.base import Row, Settings, Stage, SystemConfig
+from convbench.systems.base import Row, Settings, Stage
 from convbench.systems.converse import ConverseStage
 from convbench.systems.one_model import OneModel
+from convbench.systems.rankings import AnswersFromRankings, GivenRankings
 from convbench.systems.turn_order import InTurnOrder, unpacked
 from convbench.types import TurnRecord
 from convbench.views.evidence import EvidenceCondition, EvidenceName, check_evidence_view
 from convbench.views.history import OWN, REWRITE, check_history_view
 
 
-class UnifiedConfig(SystemConfig):
+class UnifiedConfig(AnswersFromRankings):
     """``kind: unified``.
 
     Attributes:
@@ -48,7 +49,12 @@ class UnifiedConfig(SystemConfig):
     reuse: bool = True
     conversations: int = Field(default=8, ge=1)
 
-    overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence"})
+    overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence", "rankings"})
+
+    @property
+    def responds(self) -> bool:
+        """Whether it is to respond."""
+        return self.decoding is not None
 
     def with_conditions(self, *, history: str | None, evidence: str | None) -> UnifiedConfig:
         """Another history view or evidence view."""
@@ -73,20 +79,25 @@ class UnifiedConfig(SystemConfig):
 
 
 class Unified:
-    """Runs a ``UnifiedConfig``."""
+    """Runs a ``UnifiedConfig``.
+
+    Attributes:
+        config: The configuration.
+        model: The one model.
+    """
 
     needs_passages = True
 
     def __init__(self, config: UnifiedConfig, model: OneModel) -> None:
         self.name = config.name
-        self._config, self._model = config, model
+        self.config, self.model = config, model
 
     @cached_property
     def _stages(self) -> list[Stage]:
-        config = self._config
+        config = self.config
         evidence = EvidenceCondition(config.evidence, config.passages)
-        index = PassageIndex(config.index)
-        stage = ConverseStage(self._model, index, evidence, history=config.history, k=config.k, batch_size=config.conversations)
+        index = PassageIndex(config.index) if config.rankings is None else GivenRankings(config.rankings.run)
+        stage = ConverseStage(self.model, index, evidence, history=config.history, k=config.k, batch_size=config.conversations)
         return [InTurnOrder([stage])] if config.history == OWN else [stage]
 
     def stages(self) -> Sequence[Stage]:
@@ -94,9 +105,11 @@ class Unified:
         return self._stages
 
     def conditions(self) -> dict[str, Any]:
-        """History, depth and, where it responds, evidence and decoding."""
-        config = self._config
+        """History, depth and, where it responds, evidence and decoding; whose rankings, where they are not its own."""
+        config = self.config
         conditions: dict[str, Any] = {"history": {"view": config.history}, "k": config.k}
+        if config.rankings is not None:
+            conditions["rankings"] = config.rankings.system
         if config.decoding is None:
             return conditions
         decoding = config.decoding.model_dump(exclude={"batch_rows"})

@@ -18,6 +18,10 @@ _NAMES: tuple[str, ...] = get_args(EvidenceName)
 _SHOW_GOLD = ("gold", "gold+noise", "other-turn")
 
 
+class EvidenceError(UsageError):
+    """A dataset, or its collection, lacks the passages that an evidence view would show."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
     """What the responder sees for one turn.
@@ -74,7 +78,7 @@ class EvidenceCondition:
         """Looks at all turns of the run; needed once before ``view``.
 
         Raises:
-            UsageError: ``other-turn``, and no other conversation has gold passages to lend.
+            EvidenceError: ``other-turn``, and no other conversation has gold passages to lend.
         """
         if self.name == "other-turn":
             lenders = [turn for turn in turns if turn.gold]
@@ -106,10 +110,10 @@ class EvidenceCondition:
         """The texts of what the responder sees.
 
         Raises:
-            UsageError: The collection lacks a gold passage.
+            EvidenceError: The collection lacks a gold passage.
         """
         if self.name in _SHOW_GOLD and (absent := [id_ for id_ in view.kept if id_ not in store]):
-            raise UsageError(
+            raise EvidenceError(
                 f"turn {turn.id}: gold passage {absent[0]!r} is not in the collection, and --evidence {self.name} needs its text"
             )
         return tuple(store.get(view.kept))
@@ -122,7 +126,7 @@ def _lender(turn: Turn, lenders: Sequence[Turn]) -> Turn:
         lender = lenders[(start + step) % len(lenders)]
         if lender.conversation_id != turn.conversation_id and not lender.gold.keys() & turn.gold.keys():
             return lender
-    raise UsageError(
+    raise EvidenceError(
         f"turn {turn.id}: no other conversation of this run has gold passages, apart from the turn's own, "
         "which --evidence other-turn needs: run more conversations, or take another evidence view"
     )

@@ -52,7 +52,7 @@ def test_every_command_has_help(command):
 
 def test_examples_in_the_help_keep_their_lines():
     examples = [line.strip() for line in succeed("run", "--help").out.splitlines() if line.startswith("  convbench run ")]
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert examples[0] == "convbench run bm25-query -d topiocqa"
 
 

@@ -146,7 +146,7 @@ def test_a_difference_on_one_slice_is_found_there_and_not_elsewhere():
     better = {
         (row.value, c.measure, c.first, c.second): c.better for row in table_of(tables, "depth").rows for c in row.contrasts if c.better
     }
-    assert better == {("3", "p/up", "b", "a"): "first", ("3", "p/up", "c", "b"): "second"}
+    assert better == {("3", "p/up", "b", "a"): "b", ("3", "p/up", "c", "b"): "b"}
 
 
 def test_a_lower_value_is_better_where_the_measure_says_so():
@@ -154,7 +154,7 @@ def test_a_lower_value_is_better_where_the_measure_says_so():
     values[DOWN.key][:, 0] += 1
     tables, _ = slice_tables(task_of(values), [(1, 0), (0, 2)], SETTINGS)
     for row in table_of(tables, "depth").rows:
-        assert [c.better for c in row.contrasts if c.measure == "p/down"] == ["first", "second"]
+        assert [c.better for c in row.contrasts if c.measure == "p/down"] == ["b", "c"]
 
 
 def test_no_difference_at_all_is_no_ones_advantage():

@@ -103,7 +103,7 @@ def test_numbers_whose_signatures_differ_are_not_compared(tmp_path: Path) -> Non
     for name in ("bm25-query", "bm25-history"):
         succeed("run", name, "-d", "orquac", "--out", tmp_path / name, "--metrics", "retrieval")
     same = succeed("diff", tmp_path / "bm25-query", tmp_path / "bm25-history", "--json")
-    (rr,) = (row for row in same.json if row["name"] == "RR@100")
+    (rr,) = (row for row in same.json["measures"] if row["name"] == "RR@100")
     assert rr["difference"] == pytest.approx(rr["second"] - rr["first"])
     assert rr["differing"] == {}
     succeed("run", "bm25-query", "-d", "orquac", "--limit", 3, "--out", tmp_path / "limited", "--metrics", "retrieval")
@@ -111,7 +111,7 @@ def test_numbers_whose_signatures_differ_are_not_compared(tmp_path: Path) -> Non
     assert refused.code == 2
     assert "7 of 7 measures do not compare: turns is " in refused.err
     assert "not compared" in refused.out
-    (row, *_) = convbench("diff", tmp_path / "bm25-query", tmp_path / "limited", "--json").json
+    (row, *_) = convbench("diff", tmp_path / "bm25-query", tmp_path / "limited", "--json").json["measures"]
     assert (row["difference"], list(row["differing"])) == (None, ["turns", "truth"])
     succeed("run", "bm25-query", "-d", "orquac", "--out", tmp_path / "responses", "--metrics", "token-f1")
     assert "have no measure in common" in convbench("diff", tmp_path / "bm25-query", tmp_path / "responses").error

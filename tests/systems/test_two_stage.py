@@ -176,6 +176,10 @@ class TestConditions:
         made = config(retriever={"type": "bm25", "k1": 1.2})
         assert made.with_conditions(history=None, evidence=None) == made
 
+    def test_evidence_is_for_those_that_respond(self) -> None:
+        with pytest.raises(UsageError, match=r"^test: --evidence is what a responder sees, and it does not respond$"):
+            config(generator=None).with_conditions(history=None, evidence="gold")
+
     def test_unknown_ones_are_refused_in_one_line(self) -> None:
         with pytest.raises(UsageError, match="unknown history view 'last-0'"):
             config().with_conditions(history="last-0", evidence=None)
@@ -189,7 +193,7 @@ class TestConditions:
             config(history={"view": "al"}).build(SETTINGS)
 
     def test_both_can_be_overridden_and_both_are_reported(self) -> None:
-        assert TwoStageConfig.overrides == {"history", "evidence"}
+        assert TwoStageConfig.overrides == {"history", "evidence", "rankings"}
         assert config(rewriter="human", evidence="gold").build(SETTINGS).conditions() == {
             "history": {"view": "query", "order": "newest-first", "user": "{text}", "agent": "{text}", "separator": "\n"},
             "rewriter": "human",

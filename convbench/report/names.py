@@ -1,0 +1,31 @@
+"""Names of rows: a system's, with what tells several runs of it apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convbench.harness.results import Results
+from convbench.report.words import in_words
+
+
+def told_apart(runs: Sequence[Results]) -> list[str]:
+    """A name a run: the system's; where several runs have it, with the conditions in which they differ: ``mine (evidence gold)``."""
+    names = [str(run.system["name"]) for run in runs]
+    conditions = [_conditions(run) for run in runs]
+    found = []
+    for name, own in zip(names, conditions, strict=True):
+        others = [other for namesake, other in zip(names, conditions, strict=True) if namesake == name]
+        differing = [f"{key} {value}" for key, value in own.items() if any(other.get(key) != value for other in others)]
+        found.append(f"{name} ({', '.join(differing)})" if differing else name)
+    return found
+
+
+def _conditions(run: Results) -> dict[str, str]:
+    """Every condition and the seed, each as a few words; of a history its view, unless it is the human rewrite."""
+    given: dict[str, Any] = {**run.conditions, "seed": run.seed}
+    history = given.get("history")
+    if isinstance(history, Mapping) and "view" in history:
+        given["history"] = "rewrite" if given.get("rewriter") == "human" and history["view"] == "query" else history["view"]
+        given["rewriter"] = None if given.get("rewriter") in ("none", "human") else given.get("rewriter")
+    return {key: in_words(value) for key, value in given.items()}
