@@ -60,6 +60,8 @@ schema: $(VENV)/.installed ## Write docs/schemas from the code
 bench: $(VENV)/.dev ## Measure
 	$(BIN)/python benchmarks/passage_store.py --out benchmarks/results/passage_store.json
 	$(BIN)/python benchmarks/conversation_reuse.py --out benchmarks/results/conversation_reuse.json
+	$(BIN)/python benchmarks/comparison_statistics.py --out benchmarks/results/comparison_statistics.json
+	$(BIN)/python benchmarks/false_positives.py --out benchmarks/results/false_positives.json
 
 clean: ## Remove the environment and everything made by the demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

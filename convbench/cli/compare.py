@@ -30,7 +30,7 @@ import click
 )
 @click.option("--hit-depth", type=click.IntRange(min=1), default=3, show_default=True, help="k of 'gold among the first k'.")
 @click.option("--good", type=float, default=0.5, show_default=True, help="A response is good from this value of the response measure on.")
-@click.option("--figures/--no-figures", default=True, show_default=True, help="Write pictures for papers (PDF, PNG, SVG) beside the page.")
+@click.option("--no-figures", is_flag=True, help="Do not write pictures for papers (PDF, PNG, SVG); the page has them in any case.")
 @click.option("--json", "as_json", is_flag=True, help="Print every number as JSON on stdout.")
 def command(
     runs: tuple[Path, ...],
@@ -44,7 +44,7 @@ def command(
     floor: int,
     hit_depth: int,
     good: float,
-    figures: bool,
+    no_figures: bool,
     as_json: bool,
 ) -> None:
     """Compare finished runs: which is better, where, by how much, how sure, and whether better retrieval becomes better responses.
@@ -73,7 +73,7 @@ def command(
         allow_different_collections=allow_different_collections,
         settings=settings,
     )
-    written = write_comparison(comparison, out or folders[0].parent / "comparison", figures=figures)
+    written = write_comparison(comparison, out or folders[0].parent / "comparison", figures=not no_figures)
     if as_json:
         click.echo(json.dumps(comparison.to_json(), ensure_ascii=False, allow_nan=False))
     else:

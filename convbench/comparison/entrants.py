@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from convbench.comparison.task import Entrant, Role
 from convbench.harness.finished import FinishedRun
+from convbench.harness.names import told_apart
 
 _REFERENCES: Mapping[str, Role] = {"oracle": "ceiling", "random": "floor"}
-_NO_VALUE = "none"
 
 
 def entrants_of(runs: Sequence[FinishedRun]) -> tuple[Entrant, ...]:
@@ -35,33 +34,9 @@ def _role(run: FinishedRun, evidence: set[str]) -> Role:
 
 
 def _labels(runs: Sequence[FinishedRun]) -> list[str]:
-    """The systems' names; runs of one name get what tells them apart: conditions, then the folder's name, then a number."""
-    conditions = [_flat({**run.results.conditions, "seed": run.results.seed}) for run in runs]
-    labels = []
-    for run, own in zip(runs, conditions, strict=True):
-        others = [other for namesake, other in zip(runs, conditions, strict=True) if namesake.name == run.name]
-        varying = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        labels.append(f"{run.name} [{', '.join(_phrase(key, own[key]) for key in varying)}]" if varying else run.name)
-    for tell_apart in (lambda run, _: run.path.resolve().name, lambda _, place: f"#{place + 1}"):
+    """The systems' names with what tells runs of one name apart: conditions, then the folder's name, then a number."""
+    labels = told_apart([run.results for run in runs])
+    for more in ([run.path.resolve().name for run in runs], [f"#{place}" for place in range(1, len(runs) + 1)]):
         times = Counter(labels)
-        labels = [
-            f"{label} ({tell_apart(run, place)})" if times[label] > 1 else label
-            for place, (run, label) in enumerate(zip(runs, labels, strict=True))
-        ]
+        labels = [f"{label} ({extra})" if times[label] > 1 else label for label, extra in zip(labels, more, strict=True)]
     return labels
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def _phrase(key: str, value: Any) -> str:
-    """``evidence gold``, ``history full``, ``max_new_tokens 32``: the last part of the key that says something."""
-    parts = [part for part in key.split(".") if part != "view"]
-    return f"{parts[-1]} {_NO_VALUE if value is None else value}"

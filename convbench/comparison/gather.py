@@ -92,7 +92,13 @@ def _yardsticks(entrants: Sequence[Entrant], measures: Sequence[str] | None) -> 
         )
         for (protocol, name), holders in found.items()
     ]
-    return sorted(yardsticks, key=lambda yardstick: (yardstick.side != "ranking", not yardstick.primary))
+    return sorted(yardsticks, key=lambda one: (one.side != "ranking", not one.primary, _place(one, measures or DECLARED)))
+
+
+def _place(yardstick: Yardstick, declared: Sequence[str]) -> int:
+    """Declared measures stand in the order of their declaration, all others stay in that of the runs."""
+    named = [place for place, name in enumerate(declared) if name in (yardstick.name, yardstick.key)]
+    return named[0] if named and yardstick.primary else len(declared)
 
 
 def _asked(result: MetricResult, measures: Sequence[str]) -> bool:

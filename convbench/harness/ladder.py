@@ -31,9 +31,7 @@ def laddered(history: str | None, evidence: str | None) -> Axis | None:
         UsageError: Both are.
     """
     if history == evidence == LADDER:
-        raise UsageError(
-            "--history ladder and --evidence ladder at once change two things from run to run: take one at a time"
-        )
+        raise UsageError("--history ladder and --evidence ladder at once change two things from run to run: take one at a time")
     return "history" if history == LADDER else "evidence" if evidence == LADDER else None
 
 

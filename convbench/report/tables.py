@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from convbench.harness.names import told_apart
 from convbench.harness.results import MetricResult, Results
 from convbench.report import notes
 from convbench.report.columns import Column, Split, columns_of, splits_of
 from convbench.report.costs import CostGroup, cost_table
-from convbench.report.names import told_apart
 from convbench.report.words import ABSENT, conditions_in_words, dataset_facts
 
 NOT_COMPUTED = "n/c"

@@ -221,10 +221,10 @@ def test_runs_of_one_name_are_told_apart_and_conditions_do_not_compete(runs, tmp
     folders = [*topiocqa(runs, "bm25-query", "bm25-rewrite"), tmp_path / "gold", tmp_path / "none"]
     entrants = compare(folders, settings=QUICK).tasks[0].task.entrants
     assert [(entrant.label, entrant.role) for entrant in entrants] == [
-        ("bm25-query [evidence retrieved]", ""),
+        ("bm25-query (evidence retrieved)", ""),
         ("bm25-rewrite", ""),
-        ("bm25-query [evidence gold]", "condition"),
-        ("bm25-query [evidence none]", "condition"),
+        ("bm25-query (evidence gold)", "condition"),
+        ("bm25-query (evidence none)", "condition"),
     ]
     again = shutil.copytree(runs / "topiocqa" / "bm25-query", tmp_path / "again")
     labels = [e.label for e in compare([runs / "topiocqa" / "bm25-query", again], settings=QUICK).tasks[0].task.entrants]

@@ -27,6 +27,8 @@ from convbench.report.comparison.turn_data import LENGTHS, packed_turns
 from convbench.report.comparison.turn_details import TURNS_A_PAGE, page_details, paged
 from convbench.types import Exchange, Passage, Reference, Turn, TurnRecord
 
+AMPLE = 10_000_000
+
 
 def unpacked(text: str) -> Any:
     return json.loads(gzip.decompress(base64.b64decode(text)))
@@ -68,7 +70,7 @@ def compared(turns: list[Turn], store: Store | None, *entrants: Entrant, baselin
 
 def small(texts: int = 10) -> Comparison:
     turns = [turn("c_1"), turn("c_2", history=(Exchange("c_1", "query c_1", "x" * texts),))]
-    passages = tuple((f"p{place}", 1.0 / (place + 1)) for place in range(7)) + (("gold", 0.0001234567),)
+    passages = (*((f"p{place}", 1.0 / (place + 1)) for place in range(7)), ("gold", 0.0001234567))
     records = [TurnRecord(one.id, "sent", passages, "r" * texts, ("p0", "gold")) for one in turns]
     store = Store(*(Passage(f"p{place}", "t" * texts, f"title {place}") for place in range(7)), Passage("gold", "g" * texts))
     return Comparison((compared(turns, store, entrant("a", records), entrant("b", records[:1])),), Settings(), "1")
@@ -85,7 +87,7 @@ def test_packing_is_exact_and_always_the_same():
 
 
 def test_the_index_holds_every_turn_column_by_column():
-    (task,), _ = packed_turns(small())
+    (task,), _ = packed_turns(small(), AMPLE)
     index = unpacked(task.index)
     assert (index["ids"], index["queries"], index["pages"]) == (["c_1", "c_2"], ["query c_1", "query c_2"], [0, 0])
     assert index["values"] == [[[None, 0.6667], [0.3333, 1.0]]], "a measure, its systems, their turns"
@@ -97,12 +99,12 @@ def test_the_index_holds_every_turn_column_by_column():
 def test_the_baseline_is_the_second_system_at_first():
     comparison = small()
     turned = replace(comparison, tasks=(replace(comparison.tasks[0], baseline="a"),))
-    (task,), _ = packed_turns(turned)
+    (task,), _ = packed_turns(turned, AMPLE)
     assert unpacked(task.index)["chosen"] == [1, 0]
 
 
 def test_details_hold_the_top_and_the_ranks_of_deeper_gold():
-    (task,), _ = packed_turns(small())
+    (task,), _ = packed_turns(small(), AMPLE)
     page = unpacked(task.pages[0])
     first, second = page["turns"]["c_2"]["systems"]
     assert [id_ for id_, _ in first["top"]] == ["p0", "p1", "p2", "p3", "p4"]
@@ -132,10 +134,9 @@ def test_pages_hold_whole_conversations():
 
 
 def test_texts_are_cut_only_as_far_as_the_budget_asks():
-    whole, lengths = packed_turns(small(1000))
-    assert lengths is None
+    assert packed_turns(small(1000), AMPLE)[1] is None
     long = small(100_000)
-    cut, lengths = packed_turns(long)
+    cut, lengths = packed_turns(long, AMPLE)
     assert lengths == LENGTHS[0]
     assert len(unpacked(cut[0].pages[0])["passages"]["p0"][1]) == LENGTHS[0].passage + len(" …")
     smaller, lengths = packed_turns(long, budget=cut[0].size - 1)
@@ -298,3 +299,13 @@ def test_every_turn_of_every_task_can_be_opened(comparison, page):
         pages = {number: unpacked(blocks[f"turns-{task.id}-page-{number}"]) for number in set(index["pages"])}
         assert index["ids"] == [turn.id for turn in task.turns]
         assert all(id_ in pages[number]["turns"] for id_, number in zip(index["ids"], index["pages"], strict=True))
+
+
+def test_the_page_keeps_to_its_size(comparison, page):
+    from convbench.report.comparison.page import render_page
+
+    largest = len(page.encode()) - 5_000
+    smaller = render_page(comparison, largest)
+    assert len(smaller.encode()) <= largest
+    assert "To keep this page small, texts are cut" in smaller
+    assert "To keep this page small, texts are cut" not in page

@@ -7,7 +7,6 @@ from itertools import groupby
 
 from convbench.report.comparison.table import Cell, Column, Table
 
-
 _LONG = 32
 """Texts of more characters are broken into lines."""
 

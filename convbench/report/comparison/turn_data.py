@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from convbench.comparison.model import Comparison
@@ -11,8 +13,8 @@ from convbench.report.comparison.packed import packed
 from convbench.report.comparison.turn_details import page_details, page_responses, paged
 from convbench.report.comparison.turn_index import turn_index
 
-BUDGET = 12_000_000
-"""Characters that packed turns may take of a page, which stays under 15 MB with its tables, pictures and scripts."""
+_AROUND = 100
+"""More characters than the element around a block has, the task's id apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,11 @@ class Lengths:
     response: int
 
 
-LENGTHS = (Lengths(1200, 8000), Lengths(600, 4000), Lengths(300, 4000), Lengths(120, 2000), Lengths(60, 1000), Lengths(0, 500))
-"""Tried in this order until the turns fit; the last is taken in any case."""
+LENGTHS = (
+    *(Lengths(1200, 8000), Lengths(800, 6000), Lengths(500, 4000), Lengths(300, 4000), Lengths(200, 3000)),
+    *(Lengths(150, 2000), Lengths(100, 2000), Lengths(60, 1000), Lengths(0, 500)),
+)
+"""The first that makes the turns fit is taken; the last where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +57,11 @@ class TaskTurns:
 
     @property
     def size(self) -> int:
-        """Characters."""
-        return len(self.index) + len(self.responses) + sum(map(len, self.pages))
+        """Characters, with those of the elements around them."""
+        return sum(len(text) + _AROUND + len(self.id) for text in (self.index, self.responses, *self.pages)) + len(self.title)
 
 
-def packed_turns(comparison: Comparison, budget: int = BUDGET) -> tuple[tuple[TaskTurns, ...], Lengths | None]:
+def packed_turns(comparison: Comparison, budget: int) -> tuple[tuple[TaskTurns, ...], Lengths | None]:
     """The turns of every task.
 
     Args:
@@ -67,12 +72,16 @@ def packed_turns(comparison: Comparison, budget: int = BUDGET) -> tuple[tuple[Ta
         The turns, and where texts were cut; None where no text was.
     """
     uncut = [_uncut(comparison, place) for place in range(len(comparison.tasks))]
-    for lengths in LENGTHS:
+
+    @cache
+    def cut(lengths: Lengths) -> tuple[tuple[TaskTurns, ...], bool]:
         cutter = _Cutter(lengths)
-        tasks = tuple(cutter.task(task) for task in uncut)
-        if sum(task.size for task in tasks) <= budget:
-            break
-    return tasks, lengths if cutter.cut_any else None
+        return tuple(cutter.task(task) for task in uncut), cutter.cut_any
+
+    place = bisect_left(LENGTHS, True, key=lambda lengths: sum(task.size for task in cut(lengths)[0]) <= budget)
+    lengths = LENGTHS[min(place, len(LENGTHS) - 1)]
+    tasks, cut_any = cut(lengths)
+    return tasks, lengths if cut_any else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def house_style(theme: Theme) -> Iterator[None]:
     colours = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), theme.ink)
     colours |= {"figure.facecolor": theme.paper, "savefig.facecolor": theme.paper, "legend.labelcolor": theme.ink}
     with style.context(["default", _SETTINGS | colours]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # an emoji in a name: the font's box stands for it
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of another script in a name: the font has a box for it
         yield
 
 

@@ -1,4 +1,4 @@
-"""Names of rows: a system's, with what tells several runs of it apart."""
+"""Names of runs: a system's, with what tells several runs of it apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convbench.harness.results import Results
-from convbench.report.words import in_words
 
 
 def told_apart(runs: Sequence[Results]) -> list[str]:
@@ -28,4 +27,10 @@ def _conditions(run: Results) -> dict[str, str]:
     if isinstance(history, Mapping) and "view" in history:
         given["history"] = "rewrite" if given.get("rewriter") == "human" and history["view"] == "query" else history["view"]
         given["rewriter"] = None if given.get("rewriter") in ("none", "human") else given.get("rewriter")
-    return {key: in_words(value) for key, value in given.items()}
+    return {key: _in_words(value) for key, value in given.items()}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_in_words(item)}" for key, item in value.items())
+    return "none" if value is None else str(value)

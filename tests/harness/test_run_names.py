@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from convbench.harness.names import told_apart
 from convbench.harness.results import Cost, DatasetResult, Results, Truncation
-from convbench.report.names import told_apart
 
 
 def run(name: str, seed: int = 0, **conditions: Any) -> Results:
