@@ -22,6 +22,7 @@ from convbench.datasets.store import read_manifest
 from convbench.errors import ConvbenchError, MissingFileError
 from convbench.exchange import FORMATS
 from convbench.exchange.base import ImportRequest
+from convbench.harness.agreement import read_agreement
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import system_config
 from convbench.harness.results import read_results
@@ -149,6 +150,7 @@ TARGETS: dict[str, Target] = {
     "profile": Target("profile", profile),
     "protocol": Target("protocol", lambda path: load_config(Protocol, path)),
     "results": Target("results", only_read(read_results)),
+    "agreement": Target("agreement", lambda path: read_agreement(path / "agreement-own.jsonl")),
     "run-folder": Target("run-folder", only_read(lambda path: RunFolder(path).spec())),
     "store": Target("store", only_read(read_manifest)),
     "import-trec": Target("trec-run", imported("trec")),
