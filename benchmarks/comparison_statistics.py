@@ -53,7 +53,7 @@ def scores() -> tuple[list[Array], Clusters]:
 
 
 def ours(measures: list[Array], clusters: Clusters) -> tuple[list[PairedDifference], list[Estimate]]:
-    differences = np.concatenate([differences_of(values, pairs_of(SYSTEMS)) for values in measures], axis=1)
+    differences = np.concatenate([differences_of(values, pairs_of(range(SYSTEMS))) for values in measures], axis=1)
     return paired_differences(differences, clusters, PLAN), estimated_means(np.concatenate(measures, axis=1), clusters, PLAN)
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     found, means = ours(measures, clusters)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    share = differences_of(measures[0], pairs_of(SYSTEMS)[:PEER_COLUMNS])
+    share = differences_of(measures[0], pairs_of(range(SYSTEMS))[:PEER_COLUMNS])
     gaps = check_equal(found[:PEER_COLUMNS], theirs(share, clusters))
 
     own, processor, peer, ratios = [], [], [], []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 POWER = 0.8
-_EQUAL = 1e-12
+EQUAL = 1e-12
 """Scores that differ by less are equal but for rounding."""
 
 
@@ -100,9 +100,9 @@ def paired_differences(differences: NDArray[np.float64], clusters: Clusters, pla
                 detectable=float(minimum_detectable(errors[column], plan.level)) if several else None,
                 effect=_effect(valued),
                 correlation=intraclass_correlation(valued, clusters.index[present[:, column]]),
-                wins=int(np.sum(valued > _EQUAL)),
-                ties=int(np.sum(np.abs(valued) <= _EQUAL)),
-                losses=int(np.sum(valued < -_EQUAL)),
+                wins=int(np.sum(valued > EQUAL)),
+                ties=int(np.sum(np.abs(valued) <= EQUAL)),
+                losses=int(np.sum(valued < -EQUAL)),
                 n_turns=int(turns[column]),
                 n_conversations=int(conversations[column]),
             )
@@ -115,11 +115,11 @@ def minimum_detectable(standard_error: float, level: float = 0.95, power: float 
     return float((ndtri((1 + level) / 2) + ndtri(power)) * standard_error)
 
 
-def pairs_of(systems: int, baseline: int | None = None) -> list[tuple[int, int]]:
+def pairs_of(systems: Sequence[int], baseline: int | None = None) -> list[tuple[int, int]]:
     """(first, second) of every comparison: each system against the baseline, or each with each, the later one first."""
     if baseline is not None:
-        return [(system, baseline) for system in range(systems) if system != baseline]
-    return [(later, earlier) for earlier in range(systems) for later in range(earlier + 1, systems)]
+        return [(system, baseline) for system in systems if system != baseline]
+    return [(later, earlier) for place, earlier in enumerate(systems) for later in systems[place + 1 :]]
 
 
 def differences_of(values: NDArray[np.float64], pairs: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
@@ -132,4 +132,4 @@ def _pair(ends: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _effect(differences: NDArray[np.float64]) -> float | None:
-    return float(np.mean(differences) / np.std(differences, ddof=1)) if np.ptp(differences) > _EQUAL else None
+    return float(np.mean(differences) / np.std(differences, ddof=1)) if np.ptp(differences) > EQUAL else None

@@ -13,7 +13,7 @@ from convbench.cli.options import environment_options
 
 if TYPE_CHECKING:
     from convbench.analysis.estimates import Estimate
-    from convbench.harness.agreement import RunAgreement, Whose
+    from convbench.harness.agreement_file import RunAgreement, Whose
 
 
 @click.command("agree")
@@ -40,7 +40,7 @@ def command(run: Path, k: int, response: Whose, cache: Path | None, offline: boo
     convbench agree runs/mine --response gold
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.harness.agree import agree
-    from convbench.harness.agreement import agreement_path
+    from convbench.harness.agreement_file import agreement_path
     from convbench.io.cache import cache_root
 
     found = agree(run, k=k, response=response, cache=cache or cache_root(), offline=offline)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import convbench
-from convbench.analysis.paired import pairs_of
 from convbench.analysis.resampling import smallest_p
 from convbench.comparison.consistency import consistency_of
 from convbench.comparison.gather import tasks_of
@@ -56,8 +55,7 @@ def compare(
 def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparison:
     log.info("%s: comparing %d runs", task.title, len(task.entrants))
     measured, family = measure_task(task, place, settings)
-    pairs = _pairs(task, place)
-    slices, labels = slice_tables(task, pairs, settings)
+    slices, labels = slice_tables(task, task.pairs(place), settings)
     return TaskComparison(
         task=task,
         baseline=task.entrants[place].label if place is not None else None,
@@ -68,13 +66,6 @@ def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparis
         consistency=consistency_of(task, settings),
         notes=tuple(_notes(task, family, settings)),
     )
-
-
-def _pairs(task: Task, baseline: int | None) -> list[tuple[int, int]]:
-    """Places of the entrants of each pair that is declared."""
-    if baseline is not None:
-        return [(place, baseline) for place in task.competitors if place != baseline]
-    return [(task.competitors[first], task.competitors[second]) for first, second in pairs_of(len(task.competitors))]
 
 
 def _baseline(task: Task, name: str) -> int:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from convbench.comparison.task import Entrant
-from convbench.views.evidence import EvidenceName
+from convbench.views.evidence import EVIDENCE_LADDER
 from convbench.views.history import OWN, REWRITE
-
-EVIDENCE: tuple[EvidenceName, ...] = ("none", "other-turn", "retrieved", "retrieved-minus-gold", "gold", "gold+noise")
-"""Rungs of an evidence ladder, in order."""
 
 _LAST = re.compile(r"last-(\d+)")
 
@@ -23,7 +20,7 @@ def evidence_groups(entrants: Sequence[Entrant]) -> list[dict[str, int]]:
     A system is the same where its name, all its settings, the other conditions and the seed are. Oracle and chance make no ladder, nor do
     runs of other tools, whose conditions are not known.
     """
-    return _groups(entrants, _evidence, _other_than_evidence, EVIDENCE.index)
+    return _groups(entrants, _evidence, _other_than_evidence, EVIDENCE_LADDER.index)
 
 
 def history_groups(entrants: Sequence[Entrant]) -> list[dict[str, int]]:
@@ -63,8 +60,7 @@ def _groups(
 
 def _evidence(entrant: Entrant) -> str | None:
     shown = entrant.run.results.conditions.get("evidence")
-    reference = entrant.role in ("ceiling", "floor")
-    return shown if shown in get_args(EvidenceName) and not reference else None
+    return shown if shown in EVIDENCE_LADDER and not entrant.is_reference else None
 
 
 def _other_than_evidence(entrant: Entrant) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from convbench.comparison.conditions import EVIDENCE
 from convbench.comparison.consistency_model import Consistency
 from convbench.comparison.grids import grids_of
 from convbench.comparison.hits import joint_of, outcomes_of, rank_quality_of
@@ -15,8 +14,7 @@ from convbench.comparison.self_agreement import agreement_of
 from convbench.comparison.sides import Sides, sides_of
 from convbench.comparison.support import support_of
 from convbench.comparison.task import Task
-
-_OTHER_THAN_RETRIEVED = [condition for condition in EVIDENCE if condition != "retrieved"]
+from convbench.views.evidence import EVIDENCE_LADDER
 
 
 def consistency_of(task: Task, settings: Settings) -> Consistency:
@@ -72,4 +70,5 @@ def _notes(sides: Sides, found: Consistency) -> Iterator[str]:
 def _blind(sides: Sides, place: int) -> bool:
     """Whether the responder did not see what was retrieved."""
     entrant = sides.task.entrants[place]
-    return entrant.role not in ("ceiling", "floor") and entrant.run.results.conditions.get("evidence") in _OTHER_THAN_RETRIEVED
+    shown = entrant.run.results.conditions.get("evidence")
+    return not entrant.is_reference and shown != "retrieved" and shown in EVIDENCE_LADDER

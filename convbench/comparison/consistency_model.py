@@ -35,6 +35,11 @@ class Outcomes:
     gap: Estimate
     examples: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
+    @property
+    def shares(self) -> tuple[Estimate, Estimate, Estimate, Estimate]:
+        """Those of the four, in that order (``analysis.outcomes.OUTCOMES``)."""
+        return self.used_hit, self.unused_hit, self.lucky_miss, self.honest_miss
+
 
 @dataclass(frozen=True, slots=True)
 class RankQuality:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from convbench.comparison.task import Entrant, Role
 from convbench.harness.finished import FinishedRun
-from convbench.harness.names import told_apart
-
-_REFERENCES: Mapping[str, Role] = {"oracle": "ceiling", "random": "floor"}
+from convbench.harness.names import run_names
 
 
 def entrants_of(runs: Sequence[FinishedRun]) -> tuple[Entrant, ...]:
     """The runs of one task with unique labels and roles; those that compete come first, else in the order given."""
     labels = _labels(runs)
-    evidence = {str(run.results.conditions.get("evidence")) for run in runs if not _reference(run)}
+    evidence = {str(run.results.conditions.get("evidence")) for run in runs if not run.results.reference}
     entrants = [Entrant(label, _role(run, evidence), run) for label, run in zip(labels, runs, strict=True)]
     order: tuple[Role, ...] = ("", "condition", "ceiling", "floor")
     return tuple(sorted(entrants, key=lambda entrant: order.index(entrant.role)))
 
 
-def _reference(run: FinishedRun) -> Role:
-    return _REFERENCES.get(str(run.results.system.get("kind")), "")
-
-
 def _role(run: FinishedRun, evidence: set[str]) -> Role:
     """A run that was shown other evidence than it retrieved does not compete with runs that were not; among its like it does."""
-    if reference := _reference(run):
+    if reference := run.results.reference:
         return reference
     shown = str(run.results.conditions.get("evidence"))
     return "condition" if len(evidence) > 1 and shown not in ("retrieved", "unknown", "None") else ""
@@ -35,7 +29,7 @@ def _role(run: FinishedRun, evidence: set[str]) -> Role:
 
 def _labels(runs: Sequence[FinishedRun]) -> list[str]:
     """The systems' names with what tells runs of one name apart: conditions, then the folder's name, then a number."""
-    labels = told_apart([run.results for run in runs])
+    labels = run_names([run.results for run in runs])
     for more in ([run.path.resolve().name for run in runs], [f"#{place}" for place in range(1, len(runs) + 1)]):
         times = Counter(labels)
         labels = [f"{label} ({extra})" if times[label] > 1 else label for label, extra in zip(labels, more, strict=True)]

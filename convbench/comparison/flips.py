@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from convbench.analysis.paired import EQUAL
 from convbench.comparison.side_by_side import Pair
 from convbench.datasets.loading import Dataset
 from convbench.harness.finished import FinishedRun
@@ -13,9 +14,6 @@ from convbench.types import Grades, Turn, conversation_of
 
 Order = Literal["worse", "better", "size"]
 """The second run's greatest losses first, its greatest gains first, or the greatest differences whichever way they go."""
-
-_EQUAL = 1e-12
-"""Values that differ by less are one value, as in the paired test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def flips(
             one_sided += pair != (None, None)
             continue
         gains.append(direction * (pair[1] - pair[0]))
-        if abs(gains[-1]) <= _EQUAL:
+        if abs(gains[-1]) <= EQUAL:
             continue
         turn = turns.get(turn_id)
         relevant = {id_ for id_, grade in turn.gold.items() if grade >= relevant_from} if turn else set()
@@ -138,7 +136,7 @@ def flips(
         ]
         found.append(Flip(turn_id, outcomes[0], outcomes[1], *_known(turn)))
     counts = Counts(
-        sum(gain < -_EQUAL for gain in gains), sum(abs(gain) <= _EQUAL for gain in gains), sum(gain > _EQUAL for gain in gains), one_sided
+        sum(gain < -EQUAL for gain in gains), sum(abs(gain) <= EQUAL for gain in gains), sum(gain > EQUAL for gain in gains), one_sided
     )
     return Flips(measure, tuple(beside), counts, tuple(sorted(found, key=_key(order, direction))))
 

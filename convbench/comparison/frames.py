@@ -25,7 +25,7 @@ def values_frame(comparison: Comparison) -> pd.DataFrame:
                         "task": compared.task.id,
                         "system": label,
                         "measure": measured.measure.key,
-                        "declared": measured.measure.primary,
+                        "declared": measured.measure.declared,
                         "value": value.estimate.value,
                         "low": low,
                         "high": high,
@@ -56,7 +56,7 @@ def contrasts_frame(comparison: Comparison) -> pd.DataFrame:
                     {
                         "task": compared.task.id,
                         "measure": measured.measure.key,
-                        "declared": measured.measure.primary,
+                        "declared": measured.measure.declared,
                         "first": contrast.first,
                         "second": contrast.second,
                         **result,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from convbench.harness.finished import FinishedRun
 from convbench.harness.results import MetricResult
 from convbench.metrics.signatures import differences
 from convbench.registry import did_you_mean
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Key = TypeVar("Key")
 
@@ -63,7 +60,10 @@ def _task(id_: str, title: str, runs: Sequence[FinishedRun], measures: Sequence[
     entrants = entrants_of(runs)
     yardsticks = _yardsticks(entrants, measures)
     turn_ids = [turn.id for turn in entrants[0].run.dataset.turns]
-    values = {yardstick.key: _values(yardstick, entrants, turn_ids) for yardstick in yardsticks}
+    values = {
+        yardstick.key: np.stack([entrant.run.values(yardstick.protocol, yardstick.name, turn_ids) for entrant in entrants], axis=1)
+        for yardstick in yardsticks
+    }
     return Task(id_, title, entrants, tuple(yardsticks), values)
 
 
@@ -72,7 +72,7 @@ def _yardsticks(entrants: Sequence[Entrant], measures: Sequence[str] | None) -> 
     found: dict[tuple[str, str], list[tuple[Entrant, MetricResult]]] = {}
     for entrant in entrants:
         for result in entrant.run.results.metrics:
-            if result.signature and (measures is None or _asked(result, measures)):
+            if result.signature and (measures is None or result.name in measures or result.key in measures):
                 found.setdefault((result.protocol, result.name), []).append((entrant, result))
     _refuse_signatures(found.values())
     names = [name for _, name in found]
@@ -87,31 +87,18 @@ def _yardsticks(entrants: Sequence[Entrant], measures: Sequence[str] | None) -> 
             ranks=holders[0][1].ranks,
             aggregate=holders[0][1].aggregate,
             scale=holders[0][1].scale,
-            primary=measures is not None or (name in DECLARED and protocol in _GENERAL),
+            declared=measures is not None or (name in DECLARED and protocol in _GENERAL),
             turn_set=holders[0][1].turn_set,
         )
         for (protocol, name), holders in found.items()
     ]
-    return sorted(yardsticks, key=lambda one: (one.side != "ranking", not one.primary, _place(one, measures or DECLARED)))
+    return sorted(yardsticks, key=lambda one: (one.side != "ranking", not one.declared, _place(one, measures or DECLARED)))
 
 
 def _place(yardstick: Yardstick, declared: Sequence[str]) -> int:
     """Declared measures stand in the order of their declaration, all others stay in that of the runs."""
     named = [place for place, name in enumerate(declared) if name in (yardstick.name, yardstick.key)]
-    return named[0] if named and yardstick.primary else len(declared)
-
-
-def _asked(result: MetricResult, measures: Sequence[str]) -> bool:
-    return result.name in measures or f"{result.protocol}/{result.name}" in measures
-
-
-def _values(yardstick: Yardstick, entrants: Sequence[Entrant], turn_ids: Sequence[str]) -> NDArray[np.float64]:
-    """Turns × entrants."""
-    values = np.full((len(turn_ids), len(entrants)), np.nan)
-    for column, entrant in enumerate(entrants):
-        scores = entrant.run.scores.get((yardstick.protocol, yardstick.name), {})
-        values[:, column] = [np.nan if (value := scores.get(turn_id)) is None else value for turn_id in turn_ids]
-    return values
+    return named[0] if named and yardstick.declared else len(declared)
 
 
 def _grouped(runs: Iterable[FinishedRun], key: Callable[[FinishedRun], Key]) -> dict[Key, list[FinishedRun]]:
@@ -172,7 +159,7 @@ def _refuse_unknown(measures: Sequence[str], tasks: Sequence[Task]) -> None:
         for entrant in task.entrants
         for result in entrant.run.results.metrics
         if result.signature
-        for text in (result.name, f"{result.protocol}/{result.name}")
+        for text in (result.name, result.key)
     }
     for measure in measures:
         if measure not in known:

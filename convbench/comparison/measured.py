@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from convbench.analysis.corrections import holm
 from convbench.analysis.correlation import intraclass_correlation
 from convbench.analysis.estimates import Estimate, estimated_means
-from convbench.analysis.paired import PairedDifference, differences_of, paired_differences, pairs_of
+from convbench.analysis.paired import PairedDifference, differences_of, paired_differences
 from convbench.analysis.tie_groups import tie_groups
 from convbench.comparison.model import Contrast, Family, Measured, Settings, SystemValue
-from convbench.comparison.task import Task, Yardstick
+from convbench.comparison.task import Entrant, Task, Yardstick
 from convbench.harness.results import MetricResult
 
 if TYPE_CHECKING:
@@ -35,13 +35,11 @@ def measure_task(task: Task, baseline: int | None, settings: Settings) -> tuple[
         baseline: Place of the baseline among the entrants; None compares each with each.
         settings: Resampling and significance level.
     """
-    everyone = [(task.competitors[first], task.competitors[second]) for first, second in pairs_of(len(task.competitors))]
-    declared = [(first, baseline) for first in task.competitors if first != baseline] if baseline is not None else everyone
-    tested = _tested(task, {*everyone, *declared}, settings)
-    primary = [measure.key for measure in task.measures if measure.primary and measure.tested]
-    family = [(key, pair) for key in primary for pair in declared if tested[key, pair].p is not None]
+    pairs = task.pairs(baseline)
+    tested = _tested(task, {*task.pairs(), *pairs}, settings)
+    family = [(measure.key, pair) for measure in task.declared for pair in pairs if tested[measure.key, pair].p is not None]
     adjusted = dict(zip(family, holm([_p_of(tested[test]) for test in family]), strict=True))
-    groups = _groups(task, everyone, tested, settings)
+    groups = _groups(task, tested, settings)
     estimates = _estimates(task, settings)
     measured = tuple(
         Measured(
@@ -50,13 +48,13 @@ def measure_task(task: Task, baseline: int | None, settings: Settings) -> tuple[
                 entrant.label: _system_value(task, measure, place, estimates[measure.key][place], groups.get((measure.key, place), ""))
                 for place, entrant in enumerate(task.entrants)
             },
-            tuple(_contrast(task, measure, pair, tested, adjusted, settings) for pair in declared) if measure.tested else (),
+            tuple(_contrast(task, measure, pair, tested, adjusted, settings) for pair in pairs) if measure.tested else (),
         )
         for measure in task.measures
     )
     labels = [entrant.label for entrant in task.entrants]
-    names = tuple(measure.label for measure in task.measures if measure.primary and measure.tested)
-    return measured, Family(names, tuple((labels[first], labels[second]) for first, second in declared), len(family))
+    names = tuple(measure.label for measure in task.declared)
+    return measured, Family(names, tuple((labels[first], labels[second]) for first, second in pairs), len(family))
 
 
 def _tested(task: Task, pairs: set[Pair], settings: Settings) -> Tested:
@@ -73,12 +71,12 @@ def _p_of(tested: PairedDifference) -> float:
     return 1.0 if tested.p is None else tested.p
 
 
-def _groups(task: Task, pairs: Sequence[Pair], tested: Tested, settings: Settings) -> dict[tuple[str, int], str]:
+def _groups(task: Task, tested: Tested, settings: Settings) -> dict[tuple[str, int], str]:
     """(measure key, entrant) -> letters. Declared measures are corrected together over all pairs, every other measure by itself."""
-    declared = [measure for measure in task.measures if measure.tested and measure.primary]
-    others = [[measure] for measure in task.measures if measure.tested and not measure.primary]
+    others = [(measure,) for measure in task.measures if measure.tested and not measure.declared]
+    pairs = task.pairs()
     letters: dict[tuple[str, int], str] = {}
-    for measures in [declared, *others]:
+    for measures in [task.declared, *others]:
         tests = [(measure.key, pair) for measure in measures for pair in pairs]
         adjusted = dict(zip(tests, holm([_p_of(tested[test]) for test in tests]), strict=True))
         for measure in measures:
@@ -111,19 +109,19 @@ def _estimates(task: Task, settings: Settings) -> dict[str, list[Estimate]]:
 
 
 def _as_stored(task: Task, measure: Yardstick, place: int) -> Estimate:
-    result = next((result for result in task.entrants[place].run.results.metrics if _is(result, measure)), None)
+    result = _result(task.entrants[place], measure)
     return Estimate(result.value, result.ci, result.n_turns, result.n_conversations) if result else Estimate(None, None, 0, 0)
 
 
-def _is(result: MetricResult, measure: Yardstick) -> bool:
-    return (result.protocol, result.name) == (measure.protocol, measure.name)
+def _result(entrant: Entrant, measure: Yardstick) -> MetricResult | None:
+    return next((result for result in entrant.run.results.metrics if result.key == measure.key), None)
 
 
 def _system_value(task: Task, measure: Yardstick, place: int, estimate: Estimate, group: str) -> SystemValue:
-    results = task.entrants[place].run.results.metrics
-    result = next((result for result in results if _is(result, measure)), None)
+    entrant = task.entrants[place]
+    result = _result(entrant, measure)
     if result is None:
-        absent = [result.reason for result in results if not result.signature and _stands_for(result.protocol, result.name, measure)]
+        absent = [family.reason for family in entrant.run.results.metrics if family.stands_for(measure.protocol, measure.name)]
         return SystemValue(estimate, 0, None, "", absent[0] if absent else "not scored in this run")
     values = task.values[measure.key][:, place]
     known = ~np.isnan(values)
@@ -131,17 +129,10 @@ def _system_value(task: Task, measure: Yardstick, place: int, estimate: Estimate
     return SystemValue(estimate, result.n_missing, correlation, group, result.reason)
 
 
-def _stands_for(protocol: str, family: str, measure: Yardstick) -> bool:
-    """Whether a family that a run could not compute stands for a measure."""
-    return protocol == measure.protocol and (measure.name == family or measure.name.startswith(f"{family}-"))
-
-
 def _contrast(
     task: Task, measure: Yardstick, pair: Pair, tested: Tested, adjusted: Mapping[tuple[str, Pair], float], settings: Settings
 ) -> Contrast:
     first, second = (task.entrants[place].label for place in pair)
     result, p = tested[measure.key, pair], adjusted.get((measure.key, pair))
-    better = ""
-    if p is not None and p <= settings.alpha and result.mean:
-        better = first if (result.mean > 0) == measure.higher_is_better else second
+    better = measure.better(first, second, result.mean) if p is not None and p <= settings.alpha else ""
     return Contrast(first, second, result, None if p is None else float(p), better)

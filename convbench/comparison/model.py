@@ -10,7 +10,7 @@ from convbench.analysis.estimates import Estimate
 from convbench.analysis.paired import PairedDifference
 from convbench.analysis.resampling import Resampling
 from convbench.comparison.consistency_model import Consistency
-from convbench.comparison.slicing import SliceTable
+from convbench.comparison.slice_model import SliceTable
 from convbench.comparison.task import Task, Yardstick
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from convbench.comparison.consistency_model import Agreement
 from convbench.comparison.model import Settings
 from convbench.comparison.task import Entrant, Task
 from convbench.errors import ConvbenchError
-from convbench.harness.agreement import RunAgreement, Whose, agreement_path, read_agreement
+from convbench.harness.agreement_file import RunAgreement, Whose, agreement_path, read_agreement
 
 
 def agreement_of(task: Task, settings: Settings) -> tuple[tuple[Agreement, ...], tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -14,13 +14,8 @@ from convbench.analysis.resampling import Resampling
 from convbench.errors import UsageError
 from convbench.harness.finished import FinishedRun
 from convbench.harness.results import MetricResult
-from convbench.metrics.base import Side
+from convbench.metrics.base import Side, measure_key
 from convbench.metrics.signatures import Difference, differences
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,7 @@ class Pair:
     @property
     def key(self) -> str:
         """``protocol/name``."""
-        return f"{self.protocol}/{self.name}" if self.protocol else self.name
+        return measure_key(self.protocol, self.name)
 
     @property
     def difference(self) -> float | None:
@@ -88,8 +83,8 @@ def side_by_side(first: FinishedRun, second: FinishedRun, turn_ids: Sequence[str
     pairs = [_pair(result, other) for result in first.results.metrics if (other := known.get((result.protocol, result.name))) is not None]
     places = [place for place, pair in enumerate(pairs) if _is_paired(pair, first, second)]
     if places:
-        columns = [_values(second, pairs[place], turn_ids) - _values(first, pairs[place], turn_ids) for place in places]
-        found = paired_differences(np.stack(columns, axis=1), Clusters.of(turn_ids), plan)
+        ours, theirs = ([run.values(pairs[place].protocol, pairs[place].name, turn_ids) for place in places] for run in (first, second))
+        found = paired_differences(np.stack(theirs, axis=1) - np.stack(ours, axis=1), Clusters.of(turn_ids), plan)
         for place, paired in zip(places, found, strict=True):
             pairs[place] = replace(pairs[place], paired=paired)
     return pairs
@@ -119,8 +114,3 @@ def _pair(ours: MetricResult, theirs: MetricResult) -> Pair:
 def _is_paired(pair: Pair, first: FinishedRun, second: FinishedRun) -> bool:
     key = (pair.protocol, pair.name)
     return not pair.differing and pair.aggregate == "mean" and key in first.scores and key in second.scores
-
-
-def _values(run: FinishedRun, pair: Pair, turn_ids: Sequence[str]) -> NDArray[np.float64]:
-    scores: Mapping[str, float | None] = run.scores[pair.protocol, pair.name]
-    return np.array([np.nan if (value := scores.get(turn_id)) is None else value for turn_id in turn_ids], dtype=np.float64)

@@ -18,7 +18,7 @@ from convbench.analysis.paired import differences_of
 from convbench.analysis.resampling import Resampling, sign_flip_p
 from convbench.analysis.slices.base import SEPARATOR
 from convbench.analysis.slices.labelling import Labelled, labelled_turns
-from convbench.comparison.slicing import SliceContrast, SliceRow, SliceTable
+from convbench.comparison.slice_model import SliceContrast, SliceRow, SliceTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,9 +81,8 @@ def _joined(slicing: Labelled, turn_id: str) -> str | None:
 
 
 def _shown(task: Task) -> list[Yardstick]:
-    declared = [measure for measure in task.measures if measure.tested and measure.primary]
     sides = dict.fromkeys(measure.side for measure in task.measures)
-    return declared or [measure for side in sides if (measure := task.primary(side)) is not None]
+    return list(task.declared) or [measure for side in sides if (measure := task.primary(side)) is not None]
 
 
 def _slices(slicing: Labelled, task: Task, settings: Settings) -> Iterator[_Slice]:
@@ -158,16 +157,10 @@ def _tested(
     contrasts = [list(row.contrasts) for row in rows]
     for (row, place), p, adjusted in zip(places, p_values, benjamini_hochberg(p_values).tolist(), strict=True):
         contrast = contrasts[row][place]
-        better = _better(contrast, task.measure(contrast.measure)) if adjusted <= settings.alpha else ""
+        measure, difference = task.measure(contrast.measure), contrast.difference.value
+        better = measure.better(contrast.first, contrast.second, difference) if adjusted <= settings.alpha else ""
         contrasts[row][place] = replace(contrast, p=p, adjusted=adjusted, better=better)
     return [replace(row, contrasts=tuple(done)) for row, done in zip(rows, contrasts, strict=True)]
-
-
-def _better(contrast: SliceContrast, measure: Yardstick) -> str:
-    difference = contrast.difference.value or 0.0
-    if not difference:
-        return ""
-    return contrast.first if (difference > 0) == measure.higher_is_better else contrast.second
 
 
 def _table(

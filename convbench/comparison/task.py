@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from convbench.analysis.clusters import Clusters
+from convbench.analysis.paired import pairs_of
 from convbench.datasets.loading import Dataset
 from convbench.datasets.store import PassageStore
 from convbench.harness.finished import FinishedRun
-from convbench.metrics.base import Side
+from convbench.metrics.base import Side, measure_key
 from convbench.types import Turn, TurnRecord
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Entrant:
         return not self.role
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it only shows what is possible: the ceiling or the floor."""
+        return self.role in ("ceiling", "floor")
+
+    @property
     def records(self) -> Mapping[str, TurnRecord]:
         """Turn id -> its record."""
         return self.run.records
@@ -67,7 +73,7 @@ class Yardstick:
         ranks: Whether systems may be ordered and tested by it.
         aggregate: ``mean`` of the turns' values, or ``corpus`` where it is computed over all turns at once (no paired test then).
         scale: ``unit`` is shown in per cent; ``any`` too, by the field's custom, but may leave [0, 100].
-        primary: Whether it is among the declared measures, whose tests are corrected together.
+        declared: Whether it is among the declared measures, whose tests are corrected together.
         turn_set: The rule that chose the turns.
     """
 
@@ -80,18 +86,24 @@ class Yardstick:
     ranks: bool
     aggregate: Literal["mean", "corpus"]
     scale: Literal["unit", "any"]
-    primary: bool
+    declared: bool
     turn_set: str
 
     @property
     def key(self) -> str:
         """``protocol/name``: unique in a task, stable in files."""
-        return f"{self.protocol}/{self.name}" if self.protocol else self.name
+        return measure_key(self.protocol, self.name)
 
     @property
     def tested(self) -> bool:
         """Whether pairs of systems are tested by it."""
         return self.ranks and self.aggregate == "mean"
+
+    def better(self, first: str, second: str, difference: float | None) -> str:
+        """Which of two systems a difference, first minus second, speaks for; empty where it speaks for neither."""
+        if not difference:
+            return ""
+        return first if (difference > 0) == self.higher_is_better else second
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +150,20 @@ class Task:
         """Places of the entrants that compete."""
         return tuple(place for place, entrant in enumerate(self.entrants) if entrant.competes)
 
+    def pairs(self, baseline: int | None = None) -> list[tuple[int, int]]:
+        """Places of the entrants of every pair that is tested: each competitor against the baseline, or each with each."""
+        return pairs_of(self.competitors, baseline)
+
     def measure(self, key: str) -> Yardstick:
         """The measure with a key."""
         return next(measure for measure in self.measures if measure.key == key)
 
+    @property
+    def declared(self) -> tuple[Yardstick, ...]:
+        """The declared measures that pairs are tested by."""
+        return tuple(measure for measure in self.measures if measure.declared and measure.tested)
+
     def primary(self, side: Side) -> Yardstick | None:
-        """The first declared measure of a side that pairs are tested by; None where there is none."""
+        """The measure that stands for a side: the first that pairs are tested by, declared ones before others; None without one."""
         tested = [measure for measure in self.measures if measure.side == side and measure.tested]
-        return next((measure for measure in tested if measure.primary), tested[0] if tested else None)
+        return next((measure for measure in tested if measure.declared), tested[0] if tested else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import UsageError
-from convbench.harness.agreement import SCHEMA, RunAgreement, Whose, agreement_path, read_agreement, write_agreement
+from convbench.harness.agreement_file import SCHEMA, RunAgreement, Whose, agreement_path, read_agreement, write_agreement
 from convbench.harness.execute import Execution
 from convbench.harness.finished import FinishedRun
 from convbench.harness.folder import RunFolder

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convbench.datasets.base import Collection
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import Dataset, open_dataset
@@ -18,12 +20,14 @@ from convbench.harness.score_file import read_scores
 from convbench.io.cache import cache_root
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
+from convbench.metrics.base import measure_key
 from convbench.types import TurnRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 _ROUNDING = 1e-9
@@ -69,7 +73,7 @@ class FinishedRun:
             values = found.setdefault((score.protocol, score.measure), {})
             if score.turn_id in values:
                 raise DataError(
-                    path, f"turn {score.turn_id!r} has two values under {_key(score.protocol, score.measure)}; score the run again"
+                    path, f"turn {score.turn_id!r} has two values under {measure_key(score.protocol, score.measure)}; score the run again"
                 )
             values[score.turn_id] = score.value
         self._refuse_other_scores(found)
@@ -82,11 +86,16 @@ class FinishedRun:
                 continue
             values = [value for value in scores.get((result.protocol, result.name), {}).values() if value is not None]
             if not values or not abs(fmean(values) - result.value) <= _ROUNDING * max(1.0, abs(result.value)):
-                shown, key = f"{fmean(values):.6f}" if values else "no value", _key(result.protocol, result.name)
+                shown = f"{fmean(values):.6f}" if values else "no value"
                 raise UsageError(
-                    f"{self.path}: scores.jsonl gives {shown} for {key} and results.json {result.value:.6f}; "
+                    f"{self.path}: scores.jsonl gives {shown} for {result.key} and results.json {result.value:.6f}; "
                     "one of the two was changed: score the run again with `convbench score`"
                 )
+
+    def values(self, protocol: str, measure: str, turn_ids: Sequence[str]) -> NDArray[np.float64]:
+        """The values of turns under a measure, in the order of the ids; NaN where a turn, or the run, has none. Shape (turns,)."""
+        scores = self.scores.get((protocol, measure), {})
+        return np.array([scores.get(turn_id) for turn_id in turn_ids], dtype=np.float64)
 
     @cached_property
     def records(self) -> Mapping[str, TurnRecord]:
@@ -150,17 +159,13 @@ class FinishedRun:
 
         from convbench.types import conversation_of
 
-        columns = {_key(protocol, measure): values for (protocol, measure), values in self.scores.items()}
+        columns = {measure_key(protocol, measure): values for (protocol, measure), values in self.scores.items()}
         frame = pd.DataFrame(columns, dtype=float)
         order = [turn_id for turn_id in self.records if turn_id in frame.index]
         frame = frame.loc[[*order, *frame.index.difference(order, sort=False)]]
         frame.index.name = "turn_id"
         frame.insert(0, "conversation", [conversation_of(str(turn_id)) for turn_id in frame.index])
         return frame
-
-
-def _key(protocol: str, measure: str) -> str:
-    return f"{protocol}/{measure}" if protocol else measure
 
 
 def load_run(path: str | Path, *, cache: str | Path | None = None) -> FinishedRun:

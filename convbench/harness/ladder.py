@@ -9,6 +9,7 @@ from typing import Literal
 from convbench.datasets.loading import Dataset
 from convbench.errors import UsageError
 from convbench.systems.base import Settings, SystemConfig
+from convbench.views.evidence import EVIDENCE_LADDER
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ LADDER = "ladder"
 """What stands for a whole ladder on the command line."""
 
 RUNGS: dict[Axis, tuple[str, ...]] = {
-    "evidence": ("none", "other-turn", "retrieved", "retrieved-minus-gold", "gold", "gold+noise"),
+    "evidence": EVIDENCE_LADDER,
     "history": ("query", "queries", "last-1", "last-3", "full", "full-own", "rewrite"),
 }
 """The conditions of each ladder, in the order in which they are run."""

@@ -8,7 +8,7 @@ from typing import Any
 from convbench.harness.results import Results
 
 
-def told_apart(runs: Sequence[Results]) -> list[str]:
+def run_names(runs: Sequence[Results]) -> list[str]:
     """A name a run: the system's; where several runs have it, with the conditions in which they differ: ``mine (evidence gold)``."""
     names = [str(run.system["name"]) for run in runs]
     conditions = [_conditions(run) for run in runs]

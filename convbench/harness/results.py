@@ -7,6 +7,7 @@ they are measured once: what is finished keeps its costs, and the same command a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,10 @@ from convbench.analysis.bootstrap import RESAMPLES
 from convbench.config import Config, build_config
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
-from convbench.metrics.base import Side
+from convbench.metrics.base import Side, measure_key
+
+_REFERENCES: Mapping[str, Literal["ceiling", "floor"]] = {"oracle": "ceiling", "random": "floor"}
+"""Kinds of system that are no competitors."""
 
 
 class MetricResult(Config):
@@ -37,6 +41,15 @@ class MetricResult(Config):
     scale: Literal["unit", "any"] = Field(default="unit", description="unit: every value lies in [0, 1]")
     ranks: bool = Field(default=True, description="whether systems may be ordered by it")
     reason: str | None = None
+
+    @property
+    def key(self) -> str:
+        """``protocol/name``."""
+        return measure_key(self.protocol, self.name)
+
+    def stands_for(self, protocol: str, name: str) -> bool:
+        """Whether this is a family that could not be computed (``bertscore``) and the measure is one of it (``bertscore-f1``)."""
+        return not self.signature and protocol == self.protocol and (name == self.name or name.startswith(f"{self.name}-"))
 
 
 class DatasetResult(Config):
@@ -133,6 +146,11 @@ class Results(Config):
     )
     packages: dict[str, str]
     warnings: list[str]
+
+    @property
+    def reference(self) -> Literal["", "ceiling", "floor"]:
+        """What a run only shows that does not compete: ``ceiling`` (gold passages and reference), ``floor`` (chance); else empty."""
+        return _REFERENCES.get(str(self.system.get("kind")), "")
 
 
 def write_results(path: Path, results: Results) -> None:

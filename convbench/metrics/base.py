@@ -42,6 +42,11 @@ class Measure:
     scale: Literal["unit", "any"] = "unit"
 
 
+def measure_key(protocol: str, name: str) -> str:
+    """``protocol/name``, which names a measure in files and on the command line; the name alone where it stands in no protocol."""
+    return f"{protocol}/{name}" if protocol else name
+
+
 def signature(name: str, **parts: object) -> str:
     """``name|key:value|...`` in the order given (``_`` in a key becomes ``-``)."""
     return "|".join([name, *(f"{key.replace('_', '-')}:{value}" for key, value in parts.items())])

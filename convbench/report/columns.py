@@ -38,7 +38,7 @@ class Column:
         for result in run.metrics:
             if (result.protocol, result.name, result.signature) == (self.protocol, self.name, self.signature):
                 return result
-        return next((result for result in run.metrics if _stands_for(result, (self.protocol, self.name))), None)
+        return next((result for result in run.metrics if result.stands_for(self.protocol, self.name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def columns_of(runs: Sequence[Results]) -> list[Column]:
     scored = {(protocol, name) for protocol, name, signature in results if signature}
     variants: dict[tuple[str, str], list[MetricResult]] = {}
     for result in results.values():
-        if result.signature or not any(_stands_for(result, known) for known in scored):
+        if result.signature or not any(result.stands_for(*known) for known in scored):
             variants.setdefault((result.protocol, result.name), []).append(result)
     columns = [
         Column(
@@ -89,9 +89,3 @@ def splits_of(columns: Sequence[Column]) -> list[Split]:
             differing = tuple("|".join(part for part in parts if part not in common) for parts in signatures)
             measures.setdefault(differing, []).append(name)
     return [Split(tuple(names), variants) for variants, names in measures.items()]
-
-
-def _stands_for(result: MetricResult, measure: tuple[str, str]) -> bool:
-    """Whether a family that was not computed stands for a measure, (protocol, name)."""
-    protocol, name = measure
-    return not result.signature and protocol == result.protocol and (name == result.name or name.startswith(f"{result.name}-"))

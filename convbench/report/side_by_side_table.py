@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from convbench.analysis.resampling import Resampling
 from convbench.comparison.side_by_side import Pair
 from convbench.harness.finished import FinishedRun
+from convbench.report.numbers import per_cent, points, probability
 from convbench.report.terminal import cut, filled, padded, printable, width_of, words_of
 from convbench.report.words import conditions_in_words, counted
 
@@ -50,15 +51,9 @@ def table(pairs: Sequence[Pair], plan: Resampling, width: int) -> list[str]:
     return [*lines, "", *filled(words_of(_note(pairs, plan)), width)]
 
 
-def per_cent(value: float | None) -> str:
-    """One decimal."""
-    return NO_VALUE if value is None else f"{100 * value:.1f}"
-
-
-def signed(difference: float) -> str:
-    """One decimal with its sign; what rounds to nothing has none."""
-    text = f"{100 * difference:+.1f}"
-    return text.lstrip("+-") if not float(text) else text
+def shown(value: float | None) -> str:
+    """A value in per cent, or what stands for none."""
+    return NO_VALUE if value is None else per_cent(value)
 
 
 def _line(name: str, cells: Sequence[str], widest: int) -> str:
@@ -67,14 +62,14 @@ def _line(name: str, cells: Sequence[str], widest: int) -> str:
 
 
 def _cells(pair: Pair) -> tuple[str, ...]:
-    values = (per_cent(pair.first), per_cent(pair.second))
+    values = (shown(pair.first), shown(pair.second))
     if pair.differing:
         return (*values, "", "", "", "")
-    difference = signed(pair.difference) if pair.difference is not None else NO_VALUE
+    difference = points(pair.difference) if pair.difference is not None else NO_VALUE
     if pair.paired is None:
         return (*values, difference, NO_VALUE, NO_VALUE, "")
-    interval = f"[{signed(pair.paired.interval[0])}, {signed(pair.paired.interval[1])}]" if pair.paired.interval else NO_VALUE
-    p = f"{pair.paired.p:.4f}" if pair.paired.p is not None else NO_VALUE
+    interval = f"[{points(pair.paired.interval[0])}, {points(pair.paired.interval[1])}]" if pair.paired.interval else NO_VALUE
+    p = probability(pair.paired.p) if pair.paired.p is not None else NO_VALUE
     return (*values, difference, interval, p, f"{pair.paired.n_turns:,}")
 
 
@@ -84,7 +79,7 @@ def _remark(pair: Pair) -> str:
     mean = pair.paired.mean if pair.paired else None
     if mean is None or (pair.difference is not None and abs(mean - pair.difference) <= _UNLIKE):
         return ""
-    return f"  ({signed(mean)} on these)"
+    return f"  ({points(mean)} on these)"
 
 
 def _note(pairs: Sequence[Pair], plan: Resampling) -> str:

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from convbench.harness.names import told_apart
+from convbench.harness.names import run_names
 from convbench.harness.results import MetricResult, Results
 from convbench.report import notes
 from convbench.report.columns import Column, Split, columns_of, splits_of
 from convbench.report.costs import CostGroup, cost_table
+from convbench.report.numbers import per_cent
 from convbench.report.words import ABSENT, conditions_in_words, dataset_facts
 
 NOT_COMPUTED = "n/c"
-
-_REFERENCE = {"oracle": "ceiling", "random": "floor"}
-"""Kinds of system that are no competitors, and what they show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def dataset_tables(runs: Sequence[Results]) -> list[DatasetTable]:
 
 def _table(runs: Sequence[Results]) -> DatasetTable:
     columns = columns_of(runs)
-    ordered = sorted(runs, key=lambda run: ["", *_REFERENCE.values()].index(_role(run)))
+    ordered = sorted(runs, key=lambda run: ("", "ceiling", "floor").index(run.reference))
     remarks = dict.fromkeys(text for run in ordered for column in columns for text in notes.remarks(column.result_of(run)))
     numbers = {text: number for number, text in enumerate(remarks, start=1)}
     groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))
@@ -113,7 +111,7 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
         groups=groups,
         rows=tuple(
             _row(run, name, groups, best, numbers, shared, texts)
-            for run, name, texts in zip(ordered, told_apart(ordered), costs.rows, strict=True)
+            for run, name, texts in zip(ordered, run_names(ordered), costs.rows, strict=True)
         ),
         cost_groups=costs.groups,
         cost_notes=costs.notes,
@@ -121,10 +119,6 @@ def _table(runs: Sequence[Results]) -> DatasetTable:
         warnings=tuple(notes.warnings(ordered)),
         footnotes=tuple(numbers),
     )
-
-
-def _role(run: Results) -> str:
-    return _REFERENCE.get(run.system["kind"], "")
 
 
 def _group(name: str, columns: tuple[Column, ...], runs: Sequence[Results]) -> ColumnGroup:
@@ -137,7 +131,7 @@ def _conditions(run: Results) -> list[str]:
 
 def _shared(runs: Sequence[Results]) -> list[str]:
     """The conditions that all compared systems have in common; said once, so that rows show what differs."""
-    compared = [_conditions(run) for run in runs if not _role(run)]
+    compared = [_conditions(run) for run in runs if not run.reference]
     return [phrase for phrase in compared[0] if all(phrase in others for others in compared)] if len(compared) > 1 else []
 
 
@@ -150,12 +144,12 @@ def _row(
     shared: Sequence[str],
     costs: tuple[tuple[str, ...], ...],
 ) -> Row:
-    role = _role(run)
+    role = run.reference
 
     def cell(column: Column) -> Cell:
         result = column.result_of(run)
         text = _text(result)
-        interval = (_per_cent(result.ci[0]), _per_cent(result.ci[1])) if result and result.ci else None
+        interval = (per_cent(result.ci[0]), per_cent(result.ci[1])) if result and result.ci else None
         return Cell(text, interval, not role and text == best[column], tuple(numbers[remark] for remark in notes.remarks(result)))
 
     conditions = tuple(phrase for phrase in _conditions(run) if role or phrase not in shared)
@@ -164,8 +158,8 @@ def _row(
 
 def _best(column: Column, runs: Sequence[Results]) -> str | None:
     """The best value as shown, so that values that look the same are marked the same; None where all that are compared are one value."""
-    compared = [result for run in runs if not _role(run) and (result := column.result_of(run)) is not None]
-    values = sorted({float(_per_cent(result.value)) for result in compared if result.value is not None})
+    compared = [result for run in runs if not run.reference and (result := column.result_of(run)) is not None]
+    values = sorted({float(per_cent(result.value)) for result in compared if result.value is not None})
     if len(values) < 2:
         return None
     return f"{values[-1 if column.higher_is_better else 0]:.1f}"
@@ -174,8 +168,4 @@ def _best(column: Column, runs: Sequence[Results]) -> str | None:
 def _text(result: MetricResult | None) -> str:
     if result is None:
         return ABSENT
-    return NOT_COMPUTED if result.value is None else _per_cent(result.value)
-
-
-def _per_cent(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:.1f}"  # + 0.0 makes -0.0 a plain 0
+    return NOT_COMPUTED if result.value is None else per_cent(result.value)

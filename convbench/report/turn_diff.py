@@ -9,7 +9,8 @@ from convbench.comparison.flips import Flip, Flips, Outcome
 from convbench.comparison.side_by_side import Pair
 from convbench.datasets.store import PassageStore
 from convbench.metrics.relevance import known_passages
-from convbench.report.side_by_side_table import per_cent, signed
+from convbench.report.numbers import per_cent, points
+from convbench.report.side_by_side_table import shown
 from convbench.report.terminal import WIDEST, Word, cut, filled, printable, width_of, words_of
 from convbench.report.word_diff import word_diff
 from convbench.report.words import counted
@@ -35,7 +36,7 @@ class Layout:
     whole: bool
 
 
-def summary(found: Flips, slices: Sequence[str], shown: int, width: int) -> list[str]:
+def summary(found: Flips, slices: Sequence[str], listed: int, width: int) -> list[str]:
     """How many turns (of slices, where there are any) went which way, and which of them follow."""
     import click
 
@@ -46,9 +47,9 @@ def summary(found: Flips, slices: Sequence[str], shown: int, width: int) -> list
     if counts.one_sided:
         text += f"; {counted(counts.one_sided, 'turn')} with a value in one run only"
     lines = [click.style(f"{printable(measure.key)}: ", bold=True) + text]
-    if shown < len(found.turns):
+    if listed < len(found.turns):
         lines += filled(
-            words_of(f"{shown} of the {counted(len(found.turns), 'turn')} that flipped are shown; --turns N shows more."), width
+            words_of(f"{listed} of the {counted(len(found.turns), 'turn')} that flipped are shown; --turns N shows more."), width
         )
     return lines
 
@@ -83,7 +84,7 @@ def turn_lines(number: int, flip: Flip, found: Flips, store: PassageStore | None
 def _values(flip: Flip, pair: Pair) -> str:
     import click
 
-    change = signed(flip.difference)
+    change = points(flip.difference)
     if not pair.ranks:
         return f"{per_cent(flip.first.value)} -> {per_cent(flip.second.value)} ({change})"
     gained = (flip.difference > 0) == pair.higher_is_better
@@ -93,8 +94,8 @@ def _values(flip: Flip, pair: Pair) -> str:
 
 def _beside(flip: Flip, pair: Pair) -> str:
     ours, theirs = (outcome.beside.get(pair.key) for outcome in (flip.first, flip.second))
-    change = f" ({signed(theirs - ours)})" if ours is not None and theirs is not None else ""
-    return f"{pair.key} {per_cent(ours)} -> {per_cent(theirs)}{change}"
+    change = f" ({points(theirs - ours)})" if ours is not None and theirs is not None else ""
+    return f"{pair.key} {shown(ours)} -> {shown(theirs)}{change}"
 
 
 def _sent(flip: Flip, layout: Layout) -> list[str]:

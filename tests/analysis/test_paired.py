@@ -177,10 +177,10 @@ def test_what_can_be_detected_is_detected_four_times_of_five() -> None:
 
 
 def test_pairs() -> None:
-    assert pairs_of(3) == [(1, 0), (2, 0), (2, 1)]
-    assert pairs_of(3, baseline=1) == [(0, 1), (2, 1)]
-    assert pairs_of(1) == pairs_of(0) == pairs_of(1, baseline=0) == []
-    assert {frozenset(pair) for pair in pairs_of(10)} == {frozenset(pair) for pair in itertools.combinations(range(10), 2)}
+    assert pairs_of(range(3)) == [(1, 0), (2, 0), (2, 1)]
+    assert pairs_of(range(3), baseline=1) == [(0, 1), (2, 1)]
+    assert pairs_of([4]) == pairs_of([]) == pairs_of([4], baseline=4) == []
+    assert {frozenset(pair) for pair in pairs_of(range(10))} == {frozenset(pair) for pair in itertools.combinations(range(10), 2)}
     values = np.array([[1.0, 2.0, 4.0], [np.nan, 0.0, 1.0]])
-    assert np.array_equal(differences_of(values, pairs_of(3)), [[1, 3, 2], [np.nan, np.nan, 1]], equal_nan=True)
+    assert np.array_equal(differences_of(values, pairs_of(range(3))), [[1, 3, 2], [np.nan, np.nan, 1]], equal_nan=True)
     assert differences_of(values, []).shape == (2, 0)

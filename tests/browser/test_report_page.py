@@ -11,6 +11,8 @@ import pytest
 from browsing import Opened
 from hostile import CONVERSATIONS, LABEL, TEXTS, TURNS, text_of
 
+from convbench.report.figures.themes import LIGHT
+
 if TYPE_CHECKING:
     from conftest import Open
     from playwright.sync_api import Locator
@@ -114,7 +116,7 @@ def test_outcomes_change_sides_with_the_systems(report):
     report.choose("second", "alpha")
     report.choose("outcome", "B better")
     assert report.page.locator("#turns-count").inner_text() == f"All {ALL} turns."
-    assert all(row[4].startswith("−") for row in report.listed())
+    assert all(row[4].startswith("-") for row in report.listed())
     report.choose("second", LABEL)
     report.choose("outcome", "Tied")
     assert {row[4] for row in report.listed()} == {"0.0"}
@@ -131,7 +133,7 @@ def test_flipped_turns_are_right_in_one_system_and_wrong_in_the_other(report):
 
 def test_the_largest_difference_comes_first(report):
     report.choose("order", "Largest difference first")
-    differences = [abs(float(row[4].replace("−", "-"))) for row in report.listed()]
+    differences = [abs(float(row[4])) for row in report.listed()]
     assert differences == sorted(differences, reverse=True)
     assert differences[0] > differences[-1]
 
@@ -244,13 +246,29 @@ def test_nothing_sticks_out(open_page, hostile_page, width):
     assert dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
 
 
-def test_paper_has_tables_and_pictures_but_no_controls(report):
+def test_paper_is_light_and_has_no_controls(report):
+    for _ in range(2):  # dark by hand
+        report.page.locator("#theme").click()
     report.table("-results")
     report.page.emulate_media(media="print")
     assert report.page.locator("[data-table$='-results'] table").is_visible()
     assert report.page.locator("figure svg").first.is_visible()
+    assert report.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert report.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--series-1')").strip() == LIGHT.series[0]
     for hidden in (".bar", ".tools", "#turns", "#theme"):
         assert not report.page.locator(hidden).first.is_visible()
+
+
+def test_paper_shrinks_only_tables_that_are_too_wide(report):
+    narrow, wide = report.page.locator("[data-table] table").all()[:2]
+    wide.evaluate("table => table.style.width = '3000px'")
+    report.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert 0.4 < float(wide.evaluate("table => table.style.zoom")) < 0.5
+    assert narrow.evaluate("table => table.style.zoom") == ""
+    assert report.page.locator("details.part:not([open])").count() == 0
+    report.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert wide.evaluate("table => table.style.zoom") == ""
+    assert report.page.locator("details.part[open]").count() == 0
 
 
 def test_without_scripts_tables_and_pictures_stand(open_page, hostile_page, chromium):
@@ -294,11 +312,16 @@ def test_hostile_texts_are_only_texts(report):
     assert page.locator("script:not([type='text/plain'])").count() == 2
 
 
-def test_conversations_run_in_their_own_direction(report):
-    dialog = report.open_turn(4)
-    assert dialog.locator(".now").evaluate("text => text.dir") == "auto"
-    hebrew = report.page.locator("#turns-list td[dir=auto]", has_text="question").first
-    assert hebrew.evaluate("cell => getComputedStyle(cell).direction") == "ltr", "it begins with a Latin word"
+def test_texts_run_in_their_own_direction(report):
+    directions = {}
+    for conversation in (3, 4):  # their topics are Latin and Hebrew
+        dialog = report.open_turn(TURNS * conversation)
+        topic = dialog.locator(".facts dd").first
+        assert topic.inner_text() == text_of(conversation)
+        directions[conversation] = topic.evaluate("text => getComputedStyle(text).direction")
+        assert dialog.locator(".now, .response, .snippet").evaluate_all("texts => texts.every(text => text.dir === 'auto')")
+        report.page.keyboard.press("Escape")
+    assert directions == {3: "ltr", 4: "rtl"}
 
 
 def test_the_policy_lets_no_other_script_run(report):

@@ -103,14 +103,14 @@ def test_the_family_is_what_was_declared(runs):
     each = compare(folders, settings=QUICK).tasks[0]
     assert len(each.family.pairs) == 3
     assert "random" not in {label for pair in each.family.pairs for label in pair}
-    others = [measured for measured in each.measured if not measured.measure.primary and measured.measure.tested]
+    others = [measured for measured in each.measured if not measured.measure.declared and measured.measure.tested]
     assert others
     assert all(contrast.adjusted is None and contrast.better == "" for measured in others for contrast in measured.contrasts)
 
 
 def test_corrected_p_is_holm_over_the_family(runs):
     compared = compare(topiocqa(runs, "bm25-query", "bm25-queries", "bm25-rewrite"), settings=QUICK).tasks[0]
-    tests = [contrast for measured in compared.measured if measured.measure.primary for contrast in measured.contrasts]
+    tests = [contrast for measured in compared.measured if measured.measure.declared for contrast in measured.contrasts]
     ordered = sorted(tests, key=lambda contrast: contrast.result.p)
     highest = 0.0
     for place, contrast in enumerate(ordered):

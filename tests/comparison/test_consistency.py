@@ -17,7 +17,7 @@ from convbench.comparison.consistency_model import Consistency
 from convbench.comparison.gather import tasks_of
 from convbench.comparison.model import Settings
 from convbench.comparison.task import Entrant, Task
-from convbench.harness.agreement import agreement_path, write_agreement
+from convbench.harness.agreement_file import agreement_path, write_agreement
 from convbench.harness.finished import load_run
 from convbench.metrics import squad
 from convbench.metrics.overlap import overlap

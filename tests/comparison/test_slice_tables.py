@@ -214,10 +214,10 @@ def test_without_pairs_there_are_values_only():
 @pytest.mark.parametrize(
     ("measures", "shown"),
     [
-        ((UP, replace(DOWN, primary=False)), ("p/up",)),
+        ((UP, replace(DOWN, declared=False)), ("p/up",)),
         ((UP, replace(DOWN, aggregate="corpus")), ("p/up",)),
         ((UP, replace(DOWN, ranks=False)), ("p/up",)),
-        ((replace(UP, primary=False), replace(DOWN, primary=False)), ("p/up", "p/down")),
+        ((replace(UP, declared=False), replace(DOWN, declared=False)), ("p/up", "p/down")),
     ],
 )
 def test_the_declared_measures_are_shown(measures, shown):

@@ -22,7 +22,7 @@ from convbench.datasets.store import read_manifest
 from convbench.errors import ConvbenchError, MissingFileError
 from convbench.exchange import FORMATS
 from convbench.exchange.base import ImportRequest
-from convbench.harness.agreement import read_agreement
+from convbench.harness.agreement_file import read_agreement
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import system_config
 from convbench.harness.results import read_results

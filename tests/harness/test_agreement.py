@@ -19,7 +19,7 @@ from convbench.backends.loaded import Loaded, load
 from convbench.backends.placement import ModelConfig
 from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.errors import DataError, MissingFileError, UsageError
-from convbench.harness.agreement import RunAgreement, read_agreement
+from convbench.harness.agreement_file import RunAgreement, read_agreement
 from convbench.harness.finished import load_run
 from convbench.systems.self_agreement import gold_response, rank_correlation
 from convbench.types import Passage, Reference, Turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convbench.harness.names import told_apart
+from convbench.harness.names import run_names
 from convbench.harness.results import Cost, DatasetResult, Results, Truncation
 
 
@@ -29,17 +29,17 @@ def view(name: str) -> Mapping[str, str]:
 
 
 def test_names_of_their_own_stay() -> None:
-    assert told_apart([run("a", evidence="gold"), run("b", evidence="none")]) == ["a", "b"]
+    assert run_names([run("a", evidence="gold"), run("b", evidence="none")]) == ["a", "b"]
 
 
 def test_what_differs_is_named() -> None:
     runs = [run("a", evidence="gold", k=10), run("b"), run("a", evidence="none", k=10), run("a", seed=1, evidence="none", k=10)]
-    assert told_apart(runs) == ["a (evidence gold, seed 0)", "b", "a (evidence none, seed 0)", "a (evidence none, seed 1)"]
+    assert run_names(runs) == ["a (evidence gold, seed 0)", "b", "a (evidence none, seed 0)", "a (evidence none, seed 1)"]
 
 
 def test_a_history_is_named_by_its_view() -> None:
     runs = [run("a", history=view("query"), rewriter=rewriter) for rewriter in ("none", "human")]
-    assert told_apart([*runs, run("a", history=view("full"), rewriter="none")]) == [
+    assert run_names([*runs, run("a", history=view("full"), rewriter="none")]) == [
         "a (history query)",
         "a (history rewrite)",
         "a (history full)",
@@ -47,8 +47,8 @@ def test_a_history_is_named_by_its_view() -> None:
 
 
 def test_whose_rankings() -> None:
-    assert told_apart([run("a"), run("a", rankings="b")]) == ["a", "a (rankings b)"]
+    assert run_names([run("a"), run("a", rankings="b")]) == ["a", "a (rankings b)"]
 
 
 def test_the_same_twice_is_left_alone() -> None:
-    assert told_apart([run("a", k=1), run("a", k=1)]) == ["a", "a"]
+    assert run_names([run("a", k=1), run("a", k=1)]) == ["a", "a"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from convbench.analysis.resampling import Resampling
 from convbench.comparison.model import Settings, TaskComparison
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.table import Table
-from convbench.report.comparison.tables import sections_of
 
 QUICK = Settings(resampling=Resampling(resamples=500))
 HOSTILE = ("=1+1", '<b>& $x^2$ #1 ~50% \\input{a} _u_ "q" `c`', "[a](b) | \u4e2d\u6587 *c*\nd", "@cmd -1", "-2+3 --x")

@@ -15,9 +15,9 @@ from convbench.comparison.model import Comparison, Contrast, Measured, Settings,
 from convbench.report.comparison.difference_tables import can_tell_apart
 from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.phrases import either, listed, sizes
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.signature_words import signature_in_words
 from convbench.report.comparison.statements import statements_of, summary_of
-from convbench.report.comparison.tables import sections_of
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from convbench.comparison.build import compare
 from convbench.comparison.model import Comparison, TaskComparison
 from convbench.report.comparison.delimited import csv_text
 from convbench.report.comparison.difference_tables import same_direction
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.tables import sections_of
-from convbench.report.comparison.values import per_cent
+from convbench.report.numbers import per_cent
 
 KINDS = {"depth", "forest", "mosaic", "ladder", "cost", "scatter", "ranks"}
 
@@ -49,7 +49,7 @@ def test_values_are_those_of_the_results(compared):
             stored = {(m.protocol, m.name): m for m in entrant.run.results.metrics}
             row = rows(found[kind])[entrant.label]
             for measure in compared.task.measures:
-                if measure.primary != (kind == "results"):
+                if measure.declared != (kind == "results"):
                     continue
                 cell, value = row[measure.label], stored[measure.protocol, measure.name].value
                 assert cell.text == ("n/c" if value is None else per_cent(value)), (entrant.label, measure.key)
@@ -80,7 +80,7 @@ def test_the_best_of_those_that_compete_is_strong(compared):
 def test_letters_are_the_tie_groups(compared):
     table = rows(tables_of(compared)["results"])
     for measured in compared.measured:
-        if measured.measure.primary:
+        if measured.measure.declared:
             for label, value in measured.systems.items():
                 assert table[label][measured.measure.label].mark == value.group
 

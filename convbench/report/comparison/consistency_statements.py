@@ -8,7 +8,8 @@ from convbench.comparison.model import Settings, TaskComparison
 from convbench.report.comparison.consistency_tables import direction_notes
 from convbench.report.comparison.phrases import holds_zero, interval, sizes
 from convbench.report.comparison.results_tables import heading
-from convbench.report.comparison.values import per_cent, points, probability
+from convbench.report.comparison.standing import standing
+from convbench.report.numbers import per_cent, points, probability
 
 
 def consistency_statements(compared: TaskComparison, settings: Settings) -> list[str]:
@@ -36,8 +37,8 @@ def _leader(compared: TaskComparison) -> Outcomes | None:
     measured = next((one for one in compared.measured if one.measure.key == compared.consistency.retrieval_measure), None)
     if measured is None or not outcomes:
         return None
-    values = {one.label: measured.systems[one.label].estimate.value or 0.0 for one in outcomes}
-    return (max if measured.measure.higher_is_better else min)(outcomes, key=lambda one: values[one.label])
+    order = [label for label, _ in standing(compared, measured)]
+    return min(outcomes, key=lambda one: order.index(one.label))
 
 
 def _gap(outcomes: Outcomes, measure: str, depth: int, level: float) -> list[str]:
@@ -55,9 +56,7 @@ def _gap(outcomes: Outcomes, measure: str, depth: int, level: float) -> list[str
 
 
 def _shares(outcomes: Outcomes) -> str:
-    used, unused, lucky, honest = (
-        per_cent(share.value or 0.0) for share in (outcomes.used_hit, outcomes.unused_hit, outcomes.lucky_miss, outcomes.honest_miss)
-    )
+    used, unused, lucky, honest = (per_cent(share.value or 0.0) for share in outcomes.shares)
     return (
         f"Of the turns of {outcomes.label}, {used} % are used hits (gold found, good response), {unused} % unused hits, {lucky} % lucky "
         f"misses, {honest} % honest misses."

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from convbench.analysis.estimates import Estimate
+from convbench.analysis.outcomes import OUTCOMES
 from convbench.comparison.consistency_model import Outcomes, Support
 from convbench.comparison.model import Measured, TaskComparison
+from convbench.report.comparison.cells import difference_cell, estimate_cell, number_cell
 from convbench.report.comparison.difference_tables import same_direction
 from convbench.report.comparison.results_tables import heading, ranked, system_cell
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.values import difference_cell, estimate_cell, number_cell, per_cent
+from convbench.report.numbers import per_cent
 from convbench.report.words import ABSENT
 
 
@@ -25,8 +27,6 @@ class _OfEntrant(Protocol):
 
 
 _Part = TypeVar("_Part", bound=_OfEntrant)
-
-OUTCOMES = ("used hit", "unused hit", "lucky miss", "honest miss")
 
 
 def outcome_table(compared: TaskComparison) -> Table | None:
@@ -50,7 +50,7 @@ def outcome_table(compared: TaskComparison) -> Table | None:
         (
             name,
             Cell(f"{sum(one.counts):,}", sum(one.counts)),
-            *map(estimate_cell, (one.used_hit, one.unused_hit, one.lucky_miss, one.honest_miss, one.given_hit, one.given_miss)),
+            *map(estimate_cell, (*one.shares, one.given_hit, one.given_miss)),
             difference_cell(one.gap),
             *([estimate_cell(joint.get(one.label))] if joint else []),
         )

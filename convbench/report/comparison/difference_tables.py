@@ -5,9 +5,10 @@ from __future__ import annotations
 from convbench.analysis.resampling import smallest_p
 from convbench.comparison.model import Contrast, Measured, Settings, TaskComparison
 from convbench.comparison.task import Yardstick
+from convbench.report.comparison.cells import number_cell, p_cell
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.values import between, level_in_words, number_cell, p_cell, per_cent, points
+from convbench.report.numbers import between, level_in_words, per_cent, points
 from convbench.report.words import ABSENT, counted
 
 TOLD_APART = "*"
@@ -18,7 +19,7 @@ def difference_table(compared: TaskComparison, settings: Settings) -> Table | No
     rows = tuple(
         _row(measured.measure, contrast)
         for measured in compared.measured
-        if measured.measure.primary
+        if measured.measure.declared
         for contrast in sorted(measured.contrasts, key=_size, reverse=True)
     )
     if not rows:
@@ -60,14 +61,14 @@ def _least(compared: TaskComparison, settings: Settings) -> float:
 def tested_conversations(compared: TaskComparison) -> int:
     """The most conversations that any declared test has."""
     counts = [
-        contrast.result.n_conversations for measured in compared.measured if measured.measure.primary for contrast in measured.contrasts
+        contrast.result.n_conversations for measured in compared.measured if measured.measure.declared for contrast in measured.contrasts
     ]
     return max(counts, default=0)
 
 
 def told_apart(compared: TaskComparison) -> int:
     """Declared tests that are significant after correction."""
-    return sum(bool(contrast.better) for measured in compared.measured if measured.measure.primary for contrast in measured.contrasts)
+    return sum(bool(contrast.better) for measured in compared.measured if measured.measure.declared for contrast in measured.contrasts)
 
 
 def same_direction(retrieval: Measured, response: Measured) -> tuple[int, int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from convbench.comparison.consistency_model import EvidenceLadder, Grid
 from convbench.comparison.model import TaskComparison
+from convbench.report.comparison.cells import difference_cell, estimate_cell, p_cell
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.values import difference_cell, estimate_cell, p_cell
-
-_EVIDENCE = ("none", "other-turn", "retrieved-minus-gold", "retrieved", "gold+noise", "gold")
+from convbench.views.evidence import EVIDENCE_LADDER
 
 
 def evidence_table(compared: TaskComparison) -> Table | None:
@@ -16,8 +15,7 @@ def evidence_table(compared: TaskComparison) -> Table | None:
     ladders = compared.consistency.evidence
     if not ladders:
         return None
-    conditions = {condition for ladder in ladders for condition, _, _ in ladder.rungs}
-    steps = [*(step for step in _EVIDENCE if step in conditions), *sorted(conditions - set(_EVIDENCE))]
+    steps = sorted({condition for ladder in ladders for condition, _, _ in ladder.rungs}, key=EVIDENCE_LADDER.index)
     columns = (
         Column("System", kind="text"),
         *(Column(step, "passages shown") for step in steps),

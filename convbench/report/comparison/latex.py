@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from convbench.comparison.model import Comparison
 from convbench.report.comparison.latex_characters import escape
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.tables import sections_of
 
 _Item = TypeVar("_Item")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from convbench.comparison.model import Comparison, TaskComparison
 from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.results_tables import SIDES, heading
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.statements import summary_of
 from convbench.report.comparison.table import Cell, Column, Section, Table
-from convbench.report.comparison.tables import sections_of
 from convbench.report.markdown import Markdown, aligned_table, code, escape
 from convbench.report.words import counted, dataset_facts
 

@@ -13,7 +13,7 @@ from convbench.report.appendix import appendix_of
 from convbench.report.comparison.phrases import listed
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.signature_words import signature_in_words
-from convbench.report.comparison.values import level_in_words, per_cent
+from convbench.report.numbers import level_in_words, per_cent
 from convbench.report.words import TIERS, counted
 
 SIGNATURES = "Signatures"
@@ -80,7 +80,7 @@ def _measures(tasks: Sequence[TaskComparison]) -> list[str]:
         direction = "higher is better" if measure.higher_is_better else "lower is better"
         direction = direction if measure.ranks else "only describes, no order"
         groups.setdefault((measure.protocol, direction, signature_in_words(measure.signature)), {})[measure.name] = None
-        if measure.primary:
+        if measure.declared:
             declared[measure.label] = None
     paragraphs = [f"Declared, their tests corrected together: {', '.join(declared)}."] if declared else []
     for (protocol, direction, words), names in groups.items():

@@ -21,9 +21,9 @@ from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.packed import packed, packed_bytes
 from convbench.report.comparison.page_parts import page_task, title_of
 from convbench.report.comparison.page_text import prose
+from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.statements import summary_of
 from convbench.report.comparison.table import Table
-from convbench.report.comparison.tables import sections_of
 from convbench.report.comparison.turn_data import LENGTHS, TaskTurns, packed_turns
 from convbench.report.figures.themes import DARK, LIGHT, series_css
 
@@ -31,7 +31,7 @@ LARGEST = 15_000_000
 """Bytes that a page may have: enough to send it and to open it at once."""
 
 _SCRIPTS = (
-    *("elements", "announce", "blocks", "tables", "copy", "words"),
+    *("elements", "announce", "blocks", "tables", "print", "copy", "words"),
     *("turn-choice", "turn-list", "turn-conversation", "turn-ranking", "turn-responses", "turn-view", "turns", "start"),
 )
 """Files that make up the page's script, in order; together they are one module."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from convbench.analysis.estimates import Estimate
-from convbench.report.comparison.values import Ends, level_in_words, per_cent
+from convbench.report.numbers import Ends, level_in_words, per_cent
 
 _NAMED = 5
 

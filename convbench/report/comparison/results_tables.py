@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from convbench.analysis.estimates import Estimate
 from convbench.comparison.model import Measured, Settings, SystemValue, TaskComparison
 from convbench.comparison.task import Entrant, Role, Yardstick
 from convbench.metrics.base import Side
+from convbench.report.comparison.cells import estimate_cell
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.values import estimate_cell, level_in_words, per_cent
+from convbench.report.numbers import level_in_words, per_cent
 from convbench.report.words import counted
 
 SIDES: Mapping[Side, str] = {"ranking": "Retrieval", "response": "Response", "evidence": "Evidence"}
@@ -18,14 +20,14 @@ ROLES: Mapping[Role, str] = {"": "", "ceiling": "ceiling", "floor": "floor", "co
 def declared_results(compared: TaskComparison, settings: Settings) -> Table | None:
     """The declared measures; None where there is none."""
     caption = f"Results on {compared.task.title}: the declared measures, in per cent."
-    measured = [measured for measured in compared.measured if measured.measure.primary]
+    measured = [measured for measured in compared.measured if measured.measure.declared]
     return _table(compared, measured, "results", caption, settings)
 
 
 def other_results(compared: TaskComparison, settings: Settings) -> Table | None:
     """All other measures; None where there is none."""
     caption = f"Results on {compared.task.title}: all other measures, in per cent."
-    measured = [measured for measured in compared.measured if not measured.measure.primary]
+    measured = [measured for measured in compared.measured if not measured.measure.declared]
     return _table(compared, measured, "all-measures", caption, settings)
 
 
@@ -44,10 +46,28 @@ def ranked(compared: TaskComparison) -> list[Entrant]:
     return sorted(compared.task.entrants, key=lambda entrant: not entrant.competes)
 
 
+def best_shown(compared: TaskComparison, measure: Yardstick, estimates: Mapping[str, Estimate]) -> str | None:
+    """The best value as shown, so that values that look the same are marked the same.
+
+    Args:
+        compared: The task.
+        measure: The measure.
+        estimates: Label -> value.
+
+    Returns:
+        Of those that compete; None where it is that of all, or the measure does not rank.
+    """
+    competing = [estimates[entrant.label].value for entrant in compared.task.entrants if entrant.competes and entrant.label in estimates]
+    shown = {per_cent(value) for value in competing if value is not None}
+    if len(shown) < 2 or not measure.ranks:
+        return None
+    return (max if measure.higher_is_better else min)(shown, key=float)
+
+
 def _table(compared: TaskComparison, measured: Sequence[Measured], kind: str, caption: str, settings: Settings) -> Table | None:
     if not measured:
         return None
-    best = {one.measure.key: _best(one, compared.task.entrants) for one in measured}
+    best = {one.measure.key: _best(compared, one) for one in measured}
     rows = tuple((system_cell(entrant), *(_cell(one, entrant, best) for one in measured)) for entrant in ranked(compared))
     columns = (Column("System", kind="text"), *map(_column, measured))
     return Table(f"{compared.task.id}-{kind}", caption, columns, rows, tuple(_notes(compared, measured, rows, settings)))
@@ -72,13 +92,8 @@ def _note(value: SystemValue) -> str:
     return "; ".join([*([value.reason] if value.reason else []), *missing])
 
 
-def _best(measured: Measured, entrants: Sequence[Entrant]) -> str | None:
-    """The best value as shown among those that compete; None where it is that of all, or the measure does not rank."""
-    values = [measured.systems[entrant.label].estimate.value for entrant in entrants if entrant.competes]
-    shown = {per_cent(value): value for value in values if value is not None}
-    if len(shown) < 2 or not measured.measure.ranks:
-        return None
-    return (max if measured.measure.higher_is_better else min)(shown, key=lambda text: shown[text])
+def _best(compared: TaskComparison, measured: Measured) -> str | None:
+    return best_shown(compared, measured.measure, {label: value.estimate for label, value in measured.systems.items()})
 
 
 def _notes(compared: TaskComparison, measured: Sequence[Measured], rows: Sequence[Sequence[Cell]], settings: Settings) -> list[str]:
@@ -92,13 +107,34 @@ def _notes(compared: TaskComparison, measured: Sequence[Measured], rows: Sequenc
         notes.append("A ceiling (gold passages and reference), a floor (chance) and runs that were shown other evidence do not compete.")
     if corpus := [heading(one.measure) for one in measured if one.measure.aggregate == "corpus"]:
         notes.append(f"Computed over all turns at once, so not tested in pairs: {', '.join(corpus)}.")
-    return [*notes, *_turn_sets(measured)]
+    return [*notes, *_detectable(measured), *_correlations(measured), *_turn_sets(measured)]
+
+
+def _detectable(measured: Sequence[Measured]) -> list[str]:
+    """What a difference must be to be found, over all pairs of a measure."""
+    found = [(one, [contrast.result.detectable for contrast in one.contrasts if contrast.result.detectable]) for one in measured]
+    shown = [f"{heading(one.measure)} {_range([per_cent(value) for value in values])}" for one, values in found if values]
+    return [f"Minimum detectable difference of a pair, in points (power of 80 %, before correction): {', '.join(shown)}."] if shown else []
+
+
+def _correlations(measured: Sequence[Measured]) -> list[str]:
+    """How alike the turns of one conversation are, over all that compete."""
+    found = [
+        (one, [value.correlation for value in one.systems.values() if value.group and value.correlation is not None]) for one in measured
+    ]
+    shown = [f"{heading(one.measure)} {_range([f'{value:.2f}' for value in values])}" for one, values in found if values]
+    return [f"Intra-conversation correlation of the turns' values: {', '.join(shown)}."] if shown else []
+
+
+def _range(texts: Sequence[str]) -> str:
+    low, high = min(texts, key=float), max(texts, key=float)
+    return low if low == high else f"{low} to {high}"
 
 
 def _letters(compared: TaskComparison, measured: Sequence[Measured], settings: Settings) -> str:
     alpha = f"{100 * settings.alpha:g} %"
     together = (
-        "corrected over all pairs and these measures" if measured[0].measure.primary else "corrected over all pairs, each measure apart"
+        "corrected over all pairs and these measures" if measured[0].measure.declared else "corrected over all pairs, each measure apart"
     )
     baseline = "" if compared.baseline is None else f" Tests against {compared.baseline} alone are corrected apart."
     return (

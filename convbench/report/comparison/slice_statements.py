@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from convbench.comparison.model import Settings, TaskComparison
 from convbench.report.comparison.phrases import sizes
 from convbench.report.comparison.results_tables import heading
-from convbench.report.comparison.slice_sections import Found, slice_count, slice_findings, slice_winner
+from convbench.report.comparison.slice_tables import Found, slice_count, slice_findings
 from convbench.report.comparison.standing import leading_measure, standing
 
 _SLICES = 3
@@ -42,6 +42,6 @@ def _found(compared: TaskComparison, findings: Sequence[Found]) -> str:
 
 def _finding(compared: TaskComparison, found: Found) -> str:
     table, row, contrast = found
-    better, worse = slice_winner(contrast), slice_winner(contrast, other=True)
+    worse = contrast.second if contrast.better == contrast.first else contrast.first
     measure = heading(compared.task.measure(contrast.measure))
-    return f"{table.title} “{row.value}”, {better} better than {worse} by {sizes([contrast.difference.value or 0.0])} of {measure}"
+    return f"{table.title} “{row.value}”, {contrast.better} better than {worse} by {sizes([contrast.difference.value or 0.0])} of {measure}"

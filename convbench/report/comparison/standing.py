@@ -8,7 +8,7 @@ from convbench.metrics.base import Side
 
 def leading_measure(compared: TaskComparison, side: Side) -> Measured | None:
     """The first declared measure of a side that pairs are tested by."""
-    declared = [measured for measured in compared.measured if measured.measure.side == side and measured.measure.primary]
+    declared = [measured for measured in compared.measured if measured.measure.side == side and measured.measure.declared]
     return next((measured for measured in declared if measured.measure.tested), None)
 
 

@@ -11,7 +11,7 @@ from convbench.report.comparison.phrases import are, either, interval, listed, s
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.slice_statements import slice_statements
 from convbench.report.comparison.standing import leading_measure, standing
-from convbench.report.comparison.values import per_cent, points, probability
+from convbench.report.numbers import per_cent, points, probability
 from convbench.report.words import counted
 
 _DEFAULT = Settings()

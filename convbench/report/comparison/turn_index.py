@@ -18,7 +18,7 @@ _DIGITS = 4
 
 def browsed(compared: TaskComparison) -> list[Yardstick]:
     """The measures that turns are looked at by: the declared ones; where none is declared, the first tested one of each side."""
-    declared = [measure for measure in compared.task.measures if measure.primary and measure.aggregate == "mean"]
+    declared = [measure for measure in compared.task.measures if measure.declared and measure.aggregate == "mean"]
     return declared or [measure for side in ("ranking", "response") if (measure := compared.task.primary(side)) is not None]
 
 

@@ -13,7 +13,7 @@ from convbench.report.comparison.delimited import csv_text
 from convbench.report.comparison.latex import latex_tables
 from convbench.report.comparison.markdown import render_markdown
 from convbench.report.comparison.page import render_page
-from convbench.report.comparison.tables import sections_of
+from convbench.report.comparison.sections import sections_of
 from convbench.report.figures import figures_of, save_pictures
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.point_labels import label_points
 from convbench.report.figures.series import Series, series_of
 from convbench.report.figures.themes import Theme
-from convbench.report.figures.wording import axis_title, per_cent, plain, said
+from convbench.report.figures.wording import axis_title, plain, said
+from convbench.report.numbers import per_cent
 from convbench.report.words import magnitude
 
 if TYPE_CHECKING:

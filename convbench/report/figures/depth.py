@@ -16,7 +16,8 @@ from convbench.report.figures.canvas import NARROW, SMALL, TEXT, WIDE, grid_line
 from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.series import Series, series_of
 from convbench.report.figures.themes import Theme
-from convbench.report.figures.wording import axis_title, in_lines, most_lines, per_cent, plain, said
+from convbench.report.figures.wording import axis_title, in_lines, most_lines, plain, said
+from convbench.report.numbers import per_cent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from convbench.comparison.model import Measured, TaskComparison
 from convbench.comparison.task import Yardstick
+from convbench.report.comparison.standing import standing
 from convbench.report.figures.canvas import WIDE, grid_lines, new_figure
 from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.series import series_of
 from convbench.report.figures.themes import Theme
-from convbench.report.figures.wording import per_cent, plain, said
+from convbench.report.figures.wording import plain, said
+from convbench.report.numbers import per_cent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +50,10 @@ def forest_pictures(comparison: TaskComparison) -> Iterator[Picture]:
     task = comparison.task
     names = {label: look.name for label, look in series_of(task).items()}
     for measured in comparison.measured:
-        if not measured.measure.primary:
+        if not measured.measure.declared:
             continue
-        rows, left_out = _rows(measured, comparison.baseline)
+        order = [label for label, _ in standing(comparison, measured)]
+        rows, left_out = _rows(measured, comparison.baseline, order)
         if not rows:
             continue
         chosen = f" Of {len(rows) + left_out} pairs, neighbours by rank and the best against each are shown." if left_out else ""
@@ -65,8 +68,8 @@ def forest_pictures(comparison: TaskComparison) -> Iterator[Picture]:
         )
 
 
-def _rows(measured: Measured, baseline: str | None) -> tuple[list[_Row], int]:
-    """The pairs that are drawn, largest difference first, and how many are not."""
+def _rows(measured: Measured, baseline: str | None, order: Sequence[str]) -> tuple[list[_Row], int]:
+    """The pairs that are drawn, largest difference first, and how many are not; ``order`` has the systems, best first."""
     rows = []
     for contrast in measured.contrasts:
         result = contrast.result
@@ -78,20 +81,13 @@ def _rows(measured: Measured, baseline: str | None) -> tuple[list[_Row], int]:
     if baseline is not None:
         return sorted(rows, key=lambda row: -row.mean), 0
     rows = [row if row.mean >= 0 else row.turned() for row in rows]
-    drawn = rows if len(rows) <= _MANY else [row for row in rows if _tells(row, _order(measured))]
+    drawn = rows if len(rows) <= _MANY else [row for row in rows if _tells(row, order)]
     return sorted(drawn, key=lambda row: -row.mean), len(rows) - len(drawn)
 
 
-def _order(measured: Measured) -> Mapping[str, int]:
-    """Label -> rank of those that are tested, the best 0."""
-    tested = dict.fromkeys(label for contrast in measured.contrasts for label in (contrast.first, contrast.second))
-    sign = -1 if measured.measure.higher_is_better else 1
-    ranked = sorted(tested, key=lambda label: sign * (measured.systems[label].estimate.value or 0.0))
-    return {label: rank for rank, label in enumerate(ranked)}
-
-
-def _tells(row: _Row, order: Mapping[str, int]) -> bool:
-    low, high = sorted((order[row.first], order[row.second]))
+def _tells(row: _Row, order: Sequence[str]) -> bool:
+    """Whether a pair is among the few that are drawn of many: neighbours, and the best against each."""
+    low, high = sorted((order.index(row.first), order.index(row.second)))
     return low == 0 or high - low == 1
 
 

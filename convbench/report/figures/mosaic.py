@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from convbench.analysis.outcomes import OUTCOMES
 from convbench.comparison.consistency_model import Consistency, Outcomes
 from convbench.comparison.model import TaskComparison
 from convbench.report.figures.canvas import NARROW, SMALL, WIDE, new_figure
 from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.series import series_of
 from convbench.report.figures.themes import Theme
-from convbench.report.figures.wording import in_lines, most_lines, per_cent, plain, said
+from convbench.report.figures.wording import in_lines, most_lines, plain, said
+from convbench.report.numbers import per_cent
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAMES = ("used hit", "unused hit", "lucky miss", "honest miss")
 _COLOURS, _HATCHES = (2, 1, 0, 7), ("", "////", "\\\\\\\\", "xxxx")
 _A_ROW = 5
 _FITS = 0.17
@@ -50,11 +51,9 @@ def mosaic_pictures(comparison: TaskComparison) -> Iterator[Picture]:
 def _in_words(outcomes: Sequence[Outcomes], consistency: Consistency) -> str:
     found = []
     for outcome in outcomes:
-        shares = (outcome.used_hit, outcome.unused_hit, outcome.lucky_miss, outcome.honest_miss)
-        cells = zip(_NAMES, outcome.counts, shares, strict=True)
-        found.append(
-            f"{said(outcome.label)}: " + ", ".join(f"{cell} {count:,} turns ({per_cent(share.value)} %)" for cell, count, share in cells)
-        )
+        cells = zip(OUTCOMES, outcome.counts, outcome.shares, strict=True)
+        words = [f"{cell} {count:,} turns ({per_cent(share.value or 0.0)} %)" for cell, count, share in cells]
+        found.append(f"{said(outcome.label)}: {', '.join(words)}")
     return f"Gold passage among the first {consistency.hit_depth} against good responses. {'; '.join(found)}."
 
 
@@ -71,7 +70,7 @@ def _draw(panels: Sequence[tuple[str, tuple[int, int, int, int]]], depth: int, t
         axes.set_visible(False)
     figure.legend(
         handles=[_swatch(cell, theme) for cell in range(4)],
-        labels=list(_NAMES),
+        labels=list(OUTCOMES),
         loc="outside lower center",
         ncols=4 if width == WIDE else 2,
     )

@@ -14,7 +14,8 @@ from convbench.report.figures.canvas import NARROW, grid_lines, legend_below, le
 from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.series import Series, series_of
 from convbench.report.figures.themes import Theme
-from convbench.report.figures.wording import per_cent, plain, said
+from convbench.report.figures.wording import plain, said
+from convbench.report.numbers import per_cent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

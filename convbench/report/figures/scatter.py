@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convbench.analysis.paired import EQUAL
 from convbench.comparison.model import TaskComparison
 from convbench.comparison.task import Task, Yardstick
 from convbench.report.figures.canvas import NARROW, SMALL, new_figure
@@ -25,7 +26,6 @@ _MOST = 200
 """With more distinct pairs of values, turns are counted in squares."""
 
 _SQUARES = 20
-_EQUAL = 1e-12
 _LARGEST = 0.055
 """Radius of the largest bubble, as a share of the axis."""
 
@@ -97,7 +97,7 @@ def _turns(task: Task, measure: Yardstick, pair: tuple[int, int]) -> _Turns | No
     if not len(values):
         return None
     differences = values[:, 0] - values[:, 1]
-    higher, lower = int((differences > 100 * _EQUAL).sum()), int((differences < -100 * _EQUAL).sum())
+    higher, lower = int((differences > 100 * EQUAL).sum()), int((differences < -100 * EQUAL).sum())
     points, counts = np.unique(values.round(6), axis=0, return_counts=True)
     squares = len(points) > _MOST
     if squares:

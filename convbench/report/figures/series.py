@@ -63,6 +63,6 @@ def series_of(task: Task) -> Mapping[str, Series]:
     looks: dict[str, Series] = {}
     for entrant in task.entrants:
         place = sum(other.role == entrant.role for other in looks.values())
-        suffix = f" ({entrant.role})" if entrant.role in ("ceiling", "floor") else ""
+        suffix = f" ({entrant.role})" if entrant.is_reference else ""
         looks[entrant.label] = Series(entrant.label, names[entrant.label] + suffix, entrant.role, place)
     return looks

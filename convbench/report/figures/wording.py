@@ -1,4 +1,4 @@
-"""Text in pictures: names as one safe line, numbers as reports show them, and measures as axis titles."""
+"""Text in pictures: names as one safe line, estimates in words, and measures as axis titles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from convbench.analysis.estimates import Estimate
 from convbench.comparison.task import Yardstick
+from convbench.report.numbers import per_cent
 
 _LONGEST = 44
 """Characters of a name in a legend that is as wide as one column of a paper."""
@@ -59,16 +60,12 @@ def most_lines(names: Iterable[str]) -> int:
     return max(in_lines(name).count("\n") + 1 for name in names)
 
 
-def per_cent(value: float | None) -> str:
-    """A fraction in per cent with one decimal, as everywhere in reports."""
-    return "no value" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
-
-
 def with_interval(estimate: Estimate) -> str:
     """``40.1 (35.0 to 45.2)``."""
-    if estimate.interval is None:
-        return per_cent(estimate.value)
-    return f"{per_cent(estimate.value)} ({per_cent(estimate.interval[0])} to {per_cent(estimate.interval[1])})"
+    if estimate.value is None:
+        return "no value"
+    ends = f" ({per_cent(estimate.interval[0])} to {per_cent(estimate.interval[1])})" if estimate.interval else ""
+    return per_cent(estimate.value) + ends
 
 
 def axis_title(measure: Yardstick) -> str:

@@ -25,5 +25,5 @@ const perCent = (value) => (value == null ? "–" : (Math.round(1000 * value) / 
 function points(difference) {
   if (difference == null) return "–";
   const shown = perCent(Math.abs(difference));
-  return shown === "0.0" ? shown : (difference > 0 ? "+" : "−") + shown;
+  return shown === "0.0" ? shown : (difference > 0 ? "+" : "-") + shown;
 }

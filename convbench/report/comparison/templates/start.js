@@ -26,6 +26,7 @@ function tellWhatIsMissing() {
 }
 
 wireTheme();
+wirePrint();
 addEventListener("hashchange", unfold);
 if (location.hash) unfold();
 if (SUPPORTED) {

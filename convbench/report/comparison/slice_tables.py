@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from convbench.analysis.estimates import Estimate
 from convbench.comparison.model import Settings, TaskComparison
+from convbench.comparison.slice_model import SliceContrast, SliceRow, SliceTable
 from convbench.comparison.slice_tables import INTERVAL_RESAMPLES
-from convbench.comparison.slicing import SliceContrast, SliceRow, SliceTable
-from convbench.report.comparison.results_tables import ROLES, heading, ranked
+from convbench.report.comparison.cells import difference_cell, estimate_cell, p_cell
+from convbench.report.comparison.results_tables import ROLES, best_shown, heading, ranked
 from convbench.report.comparison.table import Cell, Column, Table
-from convbench.report.comparison.values import difference_cell, estimate_cell, level_in_words, p_cell, per_cent
+from convbench.report.numbers import level_in_words, per_cent
 from convbench.report.words import counted
 
 Found = tuple[SliceTable, SliceRow, SliceContrast]
@@ -40,8 +42,8 @@ def slice_difference_table(compared: TaskComparison, settings: Settings) -> Tabl
             Cell(table.title),
             Cell(row.value),
             Cell(heading(compared.task.measure(contrast.measure))),
-            Cell(contrast.first, strong=slice_winner(contrast) == contrast.first),
-            Cell(contrast.second, strong=slice_winner(contrast) == contrast.second),
+            Cell(contrast.first, strong=contrast.better == contrast.first),
+            Cell(contrast.second, strong=contrast.better == contrast.second),
             difference_cell(contrast.difference),
             p_cell(contrast.p),
             p_cell(contrast.adjusted),
@@ -56,12 +58,6 @@ def slice_findings(compared: TaskComparison) -> list[Found]:
     """Tests on slices that are significant after correction, the largest difference first."""
     found = [test for test in slice_tests(compared) if test[2].better]
     return sorted(found, key=lambda test: -abs(test[2].difference.value or 0.0))
-
-
-def slice_winner(contrast: SliceContrast, *, other: bool = False) -> str:
-    """The label of the better system, or of the other one; empty where the two are not told apart."""
-    worse = contrast.second if contrast.better == contrast.first else contrast.first
-    return worse if other and contrast.better else contrast.better
 
 
 def slice_tests(compared: TaskComparison) -> Iterator[Found]:
@@ -97,17 +93,18 @@ def _value_table(compared: TaskComparison, table: SliceTable, settings: Settings
 
 
 def _value_row(compared: TaskComparison, key: str, row: SliceRow) -> tuple[Cell, ...]:
-    best = _best(compared, key, row)
+    measure, estimates = compared.task.measure(key), row.systems.get(key, {})
+    best = None if row.small else best_shown(compared, measure, estimates)
     return (
-        Cell(heading(compared.task.measure(key)), muted=row.small),
+        Cell(heading(measure), muted=row.small),
         Cell(row.value, muted=row.small),
         Cell(f"{row.n_turns:,}", row.n_turns, muted=row.small),
         Cell(f"{row.n_conversations:,}", row.n_conversations, muted=row.small),
         *(
             estimate_cell(
-                row.systems.get(key, {}).get(entrant.label),
+                estimates.get(entrant.label),
                 mark=_mark(compared, row, key, entrant.label),
-                strong=best is not None and entrant.competes and _shown(row, key, entrant.label) == best,
+                strong=best is not None and entrant.competes and _shown(estimates.get(entrant.label)) == best,
                 muted=row.small or not entrant.competes,
             )
             for entrant in ranked(compared)
@@ -115,17 +112,8 @@ def _value_row(compared: TaskComparison, key: str, row: SliceRow) -> tuple[Cell,
     )
 
 
-def _shown(row: SliceRow, key: str, label: str) -> str | None:
-    estimate = row.systems.get(key, {}).get(label)
+def _shown(estimate: Estimate | None) -> str | None:
     return None if estimate is None or estimate.value is None else per_cent(estimate.value)
-
-
-def _best(compared: TaskComparison, key: str, row: SliceRow) -> str | None:
-    """The best value as shown of those that compete; None on a small slice, or where it is that of all."""
-    shown = {_shown(row, key, entrant.label) for entrant in compared.task.entrants if entrant.competes} - {None}
-    if row.small or len(shown) < 2 or not compared.task.measure(key).ranks:
-        return None
-    return (max if compared.task.measure(key).higher_is_better else min)(shown, key=lambda text: float(text or 0))
 
 
 def _mark(compared: TaskComparison, row: SliceRow, key: str, label: str) -> str:
@@ -133,7 +121,7 @@ def _mark(compared: TaskComparison, row: SliceRow, key: str, label: str) -> str:
     if compared.baseline is None:
         return ""
     own = [contrast for contrast in row.contrasts if contrast.measure == key and contrast.first == label and contrast.better]
-    return "".join("*" if slice_winner(contrast) == label else "†" for contrast in own)
+    return "".join("*" if contrast.better == label else "†" for contrast in own)
 
 
 def _notes(compared: TaskComparison, table: SliceTable, settings: Settings) -> list[str]:

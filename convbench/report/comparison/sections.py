@@ -11,8 +11,8 @@ from convbench.report.comparison.consistency_statements import consistency_state
 from convbench.report.comparison.difference_tables import difference_table
 from convbench.report.comparison.results_tables import declared_results, other_results
 from convbench.report.comparison.run_tables import conditions_table, costs_table
-from convbench.report.comparison.slice_sections import slice_count, slice_difference_table, slice_value_tables
 from convbench.report.comparison.slice_statements import slice_statements
+from convbench.report.comparison.slice_tables import slice_count, slice_difference_table, slice_value_tables
 from convbench.report.comparison.statements import difference_statements, result_statements
 from convbench.report.comparison.table import Section, Table
 
