@@ -31,8 +31,9 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@
 
-demo: $(VENV)/.installed ## Run eight systems on the five bundled data sets, and say where the report is
+demo: $(VENV)/.installed ## Run eight systems on the five bundled data sets, compare them, and say where the reports are
 	$(BIN)/convbench run $(SYSTEMS) $(addprefix -d ,$(DATASETS)) --out $(DEMO) --offline
+	$(BIN)/convbench compare $(addprefix $(DEMO)/,$(DATASETS)) --baseline bm25-query --no-figures -o $(DEMO)/comparison
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
@@ -62,6 +63,7 @@ bench: $(VENV)/.dev ## Measure
 	$(BIN)/python benchmarks/conversation_reuse.py --out benchmarks/results/conversation_reuse.json
 	$(BIN)/python benchmarks/comparison_statistics.py --out benchmarks/results/comparison_statistics.json
 	$(BIN)/python benchmarks/false_positives.py --out benchmarks/results/false_positives.json
+	$(BIN)/python benchmarks/report_page.py --out benchmarks/results/report_page.json
 
 clean: ## Remove the environment and everything made by the demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

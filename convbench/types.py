@@ -6,7 +6,7 @@ All are frozen and slotted; every id is a ``str``; everything is joined by id, n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -173,6 +173,10 @@ class TurnRecord:
     abstained: bool = False
     usage: Mapping[str, int] = field(default_factory=dict)
     ledger: Mapping[str, object] = field(default_factory=dict)
+
+    def rank_of(self, ids: Container[str]) -> int | None:
+        """Rank of the first passage that is among some, from 1; None where none is."""
+        return next((rank for rank, (id_, _) in enumerate(self.passages, start=1) if id_ in ids), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,3 +44,9 @@ def test_turn_set_digest_is_of_the_ordered_ids() -> None:
 def test_qrels_leave_out_turns_without_gold() -> None:
     turns = [Turn("1_1", "a", gold={"p": 2, "q": 1}), Turn("1_2", "b")]
     assert qrels_of(turns) == {"1_1": {"p": 2, "q": 1}}
+
+
+def test_rank_of_the_first_of_some_passages() -> None:
+    record = TurnRecord("1_1", passages=(("a", 3.0), ("b", 2.0), ("c", 1.0)))
+    assert [record.rank_of(ids) for ids in ({"c", "b"}, {"a"}, {"d"}, set())] == [2, 1, None, None]
+    assert TurnRecord("1_1").rank_of({"a"}) is None

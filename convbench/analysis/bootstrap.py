@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convbench.analysis.clusters import Clusters
-from convbench.analysis.intervals import percentile_interval
+from convbench.analysis.intervals import ends_of, percentile_interval
 from convbench.analysis.resampling import Resampling, bootstrap_means, drawn
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def clustered_interval(
     if len(conversations.names) < 2:
         return None
     column = np.asarray(values, dtype=np.float64)[:, None]
-    return _ends(bootstrap_means(column, conversations, Resampling(resamples, seed, level)), level)
+    return ends_of(percentile_interval(bootstrap_means(column, conversations, Resampling(resamples, seed, level)), level)[0])
 
 
 def clustered_interval_of(
@@ -69,10 +69,4 @@ def clustered_interval_of(
     sums = conversations.sums(statistics)
     plan = Resampling(resamples, seed, level)
     samples = [combine(resample) for weights in drawn(len(sums), plan) for resample in weights @ sums]
-    return _ends(np.array(samples)[:, None], level)
-
-
-def _ends(samples: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """The percentile interval of one column."""
-    low, high = percentile_interval(samples, level)[0]
-    return float(low), float(high)
+    return ends_of(percentile_interval(np.array(samples)[:, None], level)[0])

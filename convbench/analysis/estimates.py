@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convbench.analysis.clusters import Clusters
-from convbench.analysis.intervals import percentile_interval
+from convbench.analysis.intervals import ends_of, percentile_interval
 from convbench.analysis.resampling import Resampling, bootstrap_means
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Estimate:
     n_conversations: int
 
 
+def estimated_columns(columns: Sequence[NDArray[np.float64]], clusters: Clusters, plan: Resampling) -> list[Estimate]:
+    """``estimated_means`` of any number of columns, none included; each has the shape (turns,)."""
+    return estimated_means(np.stack(columns, axis=1), clusters, plan) if columns else []
+
+
 def estimated_means(values: NDArray[np.float64], clusters: Clusters, plan: Resampling) -> list[Estimate]:
     """The mean of every column, with its interval.
 
@@ -46,7 +52,7 @@ def estimated_means(values: NDArray[np.float64], clusters: Clusters, plan: Resam
     return [
         Estimate(
             value=float(sums[:, column].sum() / turns[column]) if turns[column] else None,
-            interval=(float(intervals[column, 0]), float(intervals[column, 1])) if conversations[column] > 1 else None,
+            interval=ends_of(intervals[column]) if conversations[column] > 1 else None,
             n_turns=int(turns[column]),
             n_conversations=int(conversations[column]),
         )

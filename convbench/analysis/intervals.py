@@ -28,6 +28,11 @@ def percentile_interval(samples: NDArray[np.float64], level: float) -> NDArray[n
     return _quantiles(samples, np.broadcast_to([(1 - level) / 2, (1 + level) / 2], (samples.shape[1], 2)))
 
 
+def ends_of(interval: NDArray[np.float64]) -> tuple[float, float]:
+    """The two ends of one column's interval as plain numbers; shape (2,)."""
+    return float(interval[0]), float(interval[1])
+
+
 def bca_interval(
     estimates: NDArray[np.float64], samples: NDArray[np.float64], jackknife: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:

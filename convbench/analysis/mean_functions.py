@@ -8,7 +8,7 @@ import numpy as np
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.estimates import Estimate, estimated_means
-from convbench.analysis.intervals import percentile_interval
+from convbench.analysis.intervals import ends_of, percentile_interval
 from convbench.analysis.resampling import Resampling, bootstrap_means
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def ratios_of_means(
 
 def _estimate(value: float, interval: NDArray[np.float64] | None, turns: int, conversations: int) -> Estimate:
     known = not np.isnan(value)
-    ends = (float(interval[0]), float(interval[1])) if known and interval is not None else None
+    ends = ends_of(interval) if known and interval is not None else None
     return Estimate(float(value) if known else None, ends, int(turns), int(conversations))
 
 

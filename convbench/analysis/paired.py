@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.correlation import intraclass_correlation
-from convbench.analysis.intervals import bca_interval, percentile_interval
+from convbench.analysis.intervals import bca_interval, ends_of, percentile_interval
 from convbench.analysis.resampling import Resampling, bootstrap_means, jackknife_means, sign_flip_p
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def paired_differences(differences: NDArray[np.float64], clusters: Clusters, pla
         found.append(
             PairedDifference(
                 mean=float(means[column]),
-                interval=_pair(percentile[column]) if several else None,
-                bca=_pair(bca[column]) if several else None,
+                interval=ends_of(percentile[column]) if several else None,
+                bca=ends_of(bca[column]) if several else None,
                 p=float(p_values[column]) if several else None,
                 standard_error=float(errors[column]) if several else None,
                 detectable=float(minimum_detectable(errors[column], plan.level)) if several else None,
@@ -125,10 +125,6 @@ def pairs_of(systems: Sequence[int], baseline: int | None = None) -> list[tuple[
 def differences_of(values: NDArray[np.float64], pairs: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     """Columns of differences from columns of systems; shapes (turns, systems) and (turns, pairs)."""
     return values[:, [first for first, _ in pairs]] - values[:, [second for _, second in pairs]]
-
-
-def _pair(ends: NDArray[np.float64]) -> tuple[float, float]:
-    return float(ends[0]), float(ends[1])
 
 
 def _effect(differences: NDArray[np.float64]) -> float | None:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "not found"
 _LAST_RANKS = (1, 2, 3, 5, 10, 20)
-_USUAL_DEPTH = 100
 
 
 class RankBucket(NamedTuple):
@@ -23,7 +22,7 @@ class RankBucket(NamedTuple):
     last: float
 
 
-def rank_buckets(depth: int = _USUAL_DEPTH) -> list[RankBucket]:
+def rank_buckets(depth: int) -> list[RankBucket]:
     """1, 2, 3, 4-5, 6-10, 11-20, 21 to the depth, and not found.
 
     Args:

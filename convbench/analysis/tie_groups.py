@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+
+_LETTER = re.compile(r"\(..\)|.")
 
 
 def tie_groups(order: Sequence[int], separated: Collection[tuple[int, int]]) -> dict[int, str]:
@@ -24,6 +27,11 @@ def tie_groups(order: Sequence[int], separated: Collection[tuple[int, int]]) -> 
     rank = {system: place for place, system in enumerate(order)}
     groups.sort(key=lambda group: sorted(rank[system] for system in group))
     return {system: "".join(_letter(number) for number, group in enumerate(groups) if system in group) for system in order}
+
+
+def share_a_letter(first: str, second: str) -> bool:
+    """Whether two systems, by their letters, are not told apart."""
+    return bool(set(_LETTER.findall(first)) & set(_LETTER.findall(second)))
 
 
 def _absorbed(group: frozenset[int], place: int, groups: Sequence[frozenset[int]]) -> bool:

@@ -39,12 +39,14 @@ def command(run: Path, k: int, response: Whose, cache: Path | None, offline: boo
     convbench agree runs/mine --k 10
     convbench agree runs/mine --response gold
     """  # noqa: D301 - click leaves the lines after a backspace as they are
+    from convbench.analysis.resampling import Resampling
+    from convbench.comparison.self_agreement import agreement_estimates
     from convbench.harness.agree import agree
     from convbench.harness.agreement_file import agreement_path
     from convbench.io.cache import cache_root
 
     found = agree(run, k=k, response=response, cache=cache or cache_root(), offline=offline)
-    correlation, top1 = _estimates(found)
+    correlation, top1 = agreement_estimates(found, list(found.turns), Resampling())
     path = agreement_path(run, response)
     if as_json:
         summary = {"path": str(path), "k": k, "response": response, "run_sha256": found.run_sha256}
@@ -56,20 +58,6 @@ def command(run: Path, k: int, response: Whose, cache: Path | None, offline: boo
     for reason, turns in _reasons(found).items():
         click.echo(f"without a value   {turns} turns: {reason}")
     click.echo(f"agreement: {path}")
-
-
-def _estimates(found: RunAgreement) -> tuple[Estimate, Estimate]:
-    """Mean rank correlation, and the share of turns on which both put the same passage first."""
-    import numpy as np
-
-    from convbench.analysis.clusters import Clusters
-    from convbench.analysis.estimates import estimated_means
-    from convbench.analysis.resampling import Resampling
-
-    pairs = [(turn.rank_correlation, turn.top1) for turn in found.turns.values()]
-    values = np.array([[np.nan if value is None else float(value) for value in pair] for pair in pairs]).reshape(-1, 2)
-    correlation, top1 = estimated_means(values, Clusters.of(list(found.turns)), Resampling())
-    return correlation, top1
 
 
 def _reasons(found: RunAgreement) -> dict[str, int]:

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from convbench.comparison.flips import Flips, Order
-    from convbench.comparison.side_by_side import Pair
+    from convbench.comparison.side_by_side import MeasurePair
     from convbench.datasets.store import PassageStore
     from convbench.harness.finished import FinishedRun
     from convbench.report.turn_diff import Layout
@@ -154,7 +154,7 @@ def _show(lines: Sequence[str]) -> None:
     click.echo("\n".join(lines))
 
 
-def _refuse_differing(pairs: Sequence[Pair]) -> None:
+def _refuse_differing(pairs: Sequence[MeasurePair]) -> None:
     from convbench.errors import UsageError
 
     refused = [pair for pair in pairs if pair.differing]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import convbench
-from convbench.analysis.resampling import smallest_p
 from convbench.comparison.consistency import consistency_of
 from convbench.comparison.gather import tasks_of
 from convbench.comparison.measured import measure_task
-from convbench.comparison.model import Comparison, Family, Settings, TaskComparison
+from convbench.comparison.model import Comparison, Settings, TaskComparison
+from convbench.comparison.power import can_tell_apart, least_p, tested_conversations
 from convbench.comparison.slice_tables import slice_tables
 from convbench.comparison.task import Task
 from convbench.errors import UsageError
@@ -56,7 +57,7 @@ def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparis
     log.info("%s: comparing %d runs", task.title, len(task.entrants))
     measured, family = measure_task(task, place, settings)
     slices, labels = slice_tables(task, task.pairs(place), settings)
-    return TaskComparison(
+    compared = TaskComparison(
         task=task,
         baseline=task.entrants[place].label if place is not None else None,
         family=family,
@@ -64,8 +65,9 @@ def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparis
         slices=slices,
         labels=labels,
         consistency=consistency_of(task, settings),
-        notes=tuple(_notes(task, family, settings)),
+        notes=(),
     )
+    return replace(compared, notes=tuple(_notes(compared, settings)))
 
 
 def _baseline(task: Task, name: str) -> int:
@@ -81,18 +83,14 @@ def _baseline(task: Task, name: str) -> int:
     raise UsageError(f"{task.title}: no run is called {name!r}.{did_you_mean(name, labels)} Known: {', '.join(labels)}")
 
 
-def _notes(task: Task, family: Family, settings: Settings) -> list[str]:
-    notes = []
-    if task.dataset.bundled:
-        notes.append("This is a bundled mini set, for trying things out: its numbers say little about systems.")
-    conversations = len(task.clusters.names)
-    least = smallest_p(conversations, settings.resampling)
-    if least * family.tests > settings.alpha:
-        notes.append(
-            f"With {conversations} conversations and {settings.resampling.resamples:,} flips no p is below {least:.2g}; corrected for "
-            f"{family.tests} declared tests, no difference can be significant here. Declare fewer measures or a baseline, or run more "
-            "conversations."
+def _notes(compared: TaskComparison, settings: Settings) -> Iterator[str]:
+    if compared.task.dataset.bundled:
+        yield "This is a bundled mini set, for trying things out: its numbers say little about systems."
+    if compared.family.tests and not can_tell_apart(compared, settings):
+        yield (
+            f"With {tested_conversations(compared)} conversations and {settings.resampling.resamples:,} flips no p is below "
+            f"{least_p(compared, settings):.2g}; corrected for {compared.family.tests} declared tests, no difference can be significant "
+            "here. Declare fewer measures or a baseline, or run more conversations."
         )
-    if len(task.competitors) < 2:
-        notes.append("Fewer than two runs compete, so nothing is tested.")
-    return notes
+    if len(compared.task.competitors) < 2:
+        yield "Fewer than two runs compete, so nothing is tested."

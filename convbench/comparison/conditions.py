@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from convbench.comparison.task import Entrant
+from convbench.harness.names import history_view
 from convbench.views.evidence import EVIDENCE_LADDER
 from convbench.views.history import OWN, REWRITE
 
+_PLACES = {"query": 0, "queries": 1, "full": 3, OWN: 4, REWRITE: 5}
 _LAST = re.compile(r"last-(\d+)")
 
 
@@ -25,7 +27,14 @@ def evidence_groups(entrants: Sequence[Entrant]) -> list[dict[str, int]]:
 
 def history_groups(entrants: Sequence[Entrant]) -> list[dict[str, int]]:
     """The same for history views; ``rewrite`` is the human rewrite alone."""
-    return _groups(entrants, _history, _other_than_history, _history_order)
+    return _groups(entrants, _history, _other_than_history, history_order)
+
+
+def history_order(view: str) -> tuple[int, int]:
+    """What history views are sorted by: query, queries, last-1, last-2 ..., full, full-own, rewrite."""
+    if match := _LAST.fullmatch(view):
+        return 2, int(match[1])
+    return _PLACES[view], 0
 
 
 def generator_of(entrant: Entrant) -> str:
@@ -70,11 +79,10 @@ def _other_than_evidence(entrant: Entrant) -> str:
 def _history(entrant: Entrant) -> str | None:
     """The view; a rewriter other than the human one is another system, and rewrites beside a history are no rung."""
     conditions = entrant.run.results.conditions
-    history, rewriter = conditions.get("history"), conditions.get("rewriter")
-    view = history.get("view") if isinstance(history, Mapping) else None
-    if rewriter == "human":
-        return REWRITE if view == "query" else None
-    return view if isinstance(view, str) and _history_order(view) is not None else None
+    view = history_view(conditions)
+    beside = conditions.get("rewriter") == "human" and view != REWRITE
+    known = view is not None and (view in _PLACES or _LAST.fullmatch(view) is not None)
+    return view if known and not beside else None
 
 
 def _other_than_history(entrant: Entrant) -> str:
@@ -83,14 +91,6 @@ def _other_than_history(entrant: Entrant) -> str:
     history = _without(conditions.get("history") or {}, ("view",))
     rewriter = conditions.get("rewriter")
     return json.dumps([settings_of(entrant, "history", "rewriter"), history, None if rewriter in ("none", "human") else rewriter])
-
-
-def _history_order(view: str) -> tuple[int, int] | None:
-    """Query, queries, last-1, last-2 ..., full, full-own, rewrite."""
-    if match := _LAST.fullmatch(view):
-        return 2, int(match[1])
-    places = {"query": 0, "queries": 1, "full": 3, OWN: 4, REWRITE: 5}
-    return (places[view], 0) if view in places else None
 
 
 def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

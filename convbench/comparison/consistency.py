@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from convbench.comparison.consistency_model import Consistency
 from convbench.comparison.grids import grids_of
-from convbench.comparison.hits import joint_of, outcomes_of, rank_quality_of
 from convbench.comparison.ladders import evidence_ladders, history_ladders
 from convbench.comparison.model import Settings
+from convbench.comparison.outcomes import joint_of, outcomes_of, rank_quality_of
 from convbench.comparison.self_agreement import agreement_of
 from convbench.comparison.sides import Sides, sides_of
 from convbench.comparison.support import support_of

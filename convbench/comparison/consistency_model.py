@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from convbench.analysis.estimates import Estimate
 
@@ -72,13 +73,21 @@ class Support:
     reasons: dict[str, str]
 
 
+class EvidenceRung(NamedTuple):
+    """One evidence condition: the label of the entrant that was run under it, and its response value."""
+
+    condition: str
+    label: str
+    response: Estimate
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceLadder:
     """One system under several evidence conditions.
 
     Attributes:
         name: The system.
-        rungs: (condition, label of the entrant, response value), from ``none`` to ``gold``.
+        rungs: From ``none`` to ``gold``.
         gain: gold - none.
         gap: gold - retrieved.
         distraction: gold+noise - gold.
@@ -88,7 +97,7 @@ class EvidenceLadder:
     """
 
     name: str
-    rungs: tuple[tuple[str, str, Estimate], ...]
+    rungs: tuple[EvidenceRung, ...]
     gain: Estimate | None
     gap: Estimate | None
     distraction: Estimate | None
@@ -97,19 +106,28 @@ class EvidenceLadder:
     capture_reason: str | None
 
 
+class HistoryRung(NamedTuple):
+    """One history condition: the label of the entrant that was run under it, and its values, None where it has none."""
+
+    condition: str
+    label: str
+    retrieval: Estimate | None
+    response: Estimate | None
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryLadder:
     """One system under several history conditions.
 
     Attributes:
         name: The system.
-        rungs: (condition, label of the entrant, retrieval value or None, response value or None).
+        rungs: From ``query`` to ``full-own``, then ``rewrite``.
         exposure: full - full-own, for retrieval and for responses: what a system loses when it reads its own responses; None where either
             condition was not run.
     """
 
     name: str
-    rungs: tuple[tuple[str, str, Estimate | None, Estimate | None], ...]
+    rungs: tuple[HistoryRung, ...]
     exposure: tuple[Estimate | None, Estimate | None] | None
 
 

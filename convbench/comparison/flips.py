@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convbench.analysis.paired import EQUAL
-from convbench.comparison.side_by_side import Pair
+from convbench.comparison.side_by_side import MeasurePair
 from convbench.datasets.loading import Dataset
 from convbench.harness.finished import FinishedRun
 from convbench.types import Grades, Turn, conversation_of
@@ -17,7 +17,7 @@ Order = Literal["worse", "better", "size"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TurnOutcome:
     """What one run did on a turn.
 
     Attributes:
@@ -53,8 +53,8 @@ class Flip:
     """
 
     turn_id: str
-    first: Outcome
-    second: Outcome
+    first: TurnOutcome
+    second: TurnOutcome
     query: str | None
     gold: Grades | None
     references: tuple[str, ...] | None
@@ -89,8 +89,8 @@ class Counts:
 class Flips:
     """All turns that flipped under a measure, in the order asked for."""
 
-    measure: Pair
-    beside: tuple[Pair, ...]
+    measure: MeasurePair
+    beside: tuple[MeasurePair, ...]
     counts: Counts
     turns: tuple[Flip, ...]
 
@@ -98,7 +98,7 @@ class Flips:
 def flips(
     first: FinishedRun,
     second: FinishedRun,
-    measures: Sequence[Pair],
+    measures: Sequence[MeasurePair],
     turn_ids: Sequence[str],
     dataset: Dataset | None,
     order: Order = "size",
@@ -155,14 +155,13 @@ def _known(turn: Turn | None) -> tuple[str | None, Grades | None, tuple[str, ...
     return turn.query, turn.gold, tuple(reference.text for reference in turn.references if reference.text and reference.kind != "knowledge")
 
 
-def _outcome(run: FinishedRun, turn_id: str, value: float, beside: Sequence[Pair], relevant: set[str]) -> Outcome:
+def _outcome(run: FinishedRun, turn_id: str, value: float, beside: Sequence[MeasurePair], relevant: set[str]) -> TurnOutcome:
     record = run.records.get(turn_id)
-    passages = record.passages if record else ()
-    return Outcome(
+    return TurnOutcome(
         value=value,
         beside={pair.key: run.scores[pair.protocol, pair.name].get(turn_id) for pair in beside},
         sent=record.query if record else "",
-        passages=passages,
+        passages=record.passages if record else (),
         response=record.response if record else None,
-        gold_rank=next((rank for rank, (id_, _) in enumerate(passages, 1) if id_ in relevant), None),
+        gold_rank=record.rank_of(relevant) if record else None,
     )

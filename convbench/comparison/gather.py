@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -14,6 +16,8 @@ from convbench.harness.finished import FinishedRun
 from convbench.harness.results import MetricResult
 from convbench.metrics.signatures import differences
 from convbench.registry import did_you_mean
+
+log = logging.getLogger(__name__)
 
 Key = TypeVar("Key")
 
@@ -39,6 +43,7 @@ def tasks_of(
         UsageError: Runs on one dataset and split differ in their turns, reading options, collection or signatures; or a measure is unknown.
     """
     _refuse_twice(runs)
+    runs = _distinct(runs)
     tasks = []
     for (name, split), members in _grouped(runs, lambda run: (run.results.dataset.name, run.results.dataset.split)).items():
         _refuse_different(members, "reading options", lambda run: str(dict(sorted(run.results.dataset.options.items()))))
@@ -80,7 +85,7 @@ def _yardsticks(entrants: Sequence[Entrant], measures: Sequence[str] | None) -> 
         Yardstick(
             protocol=protocol,
             name=name,
-            label=name if names.count(name) == 1 or protocol in _GENERAL else f"{name} ({protocol})",
+            label=name if protocol in _GENERAL or (names.count(name) == 1 and name not in DECLARED) else f"{name} ({protocol})",
             signature=holders[0][1].signature,
             side=holders[0][1].side,
             higher_is_better=holders[0][1].higher_is_better,
@@ -124,6 +129,19 @@ def _refuse_twice(runs: Sequence[FinishedRun]) -> None:
     for place, path in enumerate(paths):
         if path in paths[:place]:
             raise UsageError(f"{runs[place].path}: the same run folder is given twice")
+
+
+def _distinct(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Without copies: a run on its own is often also a rung of a ladder, and would be tested against itself."""
+    kept: dict[str, FinishedRun] = {}
+    for run in runs:
+        results = run.results
+        same = kept.setdefault(
+            json.dumps([results.run_sha256, results.system, results.dataset.model_dump(), results.seed], sort_keys=True), run
+        )
+        if same is not run:
+            log.warning("%s holds the same run as %s and is left out", run.path, same.path)
+    return list(kept.values())
 
 
 def _refuse_different(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convbench.analysis.estimates import Estimate, estimated_means
+from convbench.analysis.estimates import Estimate, estimated_columns
 from convbench.analysis.mean_functions import ratios_of_means
 from convbench.comparison.conditions import evidence_groups, history_groups
-from convbench.comparison.consistency_model import EvidenceLadder, HistoryLadder
+from convbench.comparison.consistency_model import EvidenceLadder, EvidenceRung, HistoryLadder, HistoryRung
 from convbench.comparison.model import Settings
 from convbench.comparison.sides import Sides
 from convbench.views.history import OWN
@@ -41,7 +41,7 @@ def evidence_ladders(sides: Sides, settings: Settings) -> tuple[EvidenceLadder, 
     return tuple(
         EvidenceLadder(
             name=sides.task.entrants[next(iter(group.values()))].name,
-            rungs=tuple((condition, sides.task.entrants[entrant].label, next(values)) for condition, entrant in group.items()),
+            rungs=tuple(EvidenceRung(condition, sides.task.entrants[entrant].label, next(values)) for condition, entrant in group.items()),
             gain=differences.get((place, "gain")),
             gap=differences.get((place, "gap")),
             distraction=differences.get((place, "distraction")),
@@ -56,10 +56,8 @@ def evidence_ladders(sides: Sides, settings: Settings) -> tuple[EvidenceLadder, 
 def _captures(sides: Sides, settings: Settings, groups: Sequence[Mapping[str, int]]) -> list[tuple[Estimate | None, str | None]]:
     """(retrieved - none) / (gold - none) of each ladder, and why it is not defined."""
     whole = [place for place, group in enumerate(groups) if set(_CAPTURE) <= group.keys()]
-    tops = [_difference(sides.responses, groups[place], "retrieved", "none") for place in whole]
-    bases = [_difference(sides.responses, groups[place], "gold", "none") for place in whole]
-    rows = len(sides.task.turns)
-    ratios = ratios_of_means(_stacked(tops, rows), _stacked(bases, rows), sides.task.clusters, settings.resampling)
+    none, retrieved, gold = (sides.responses[:, [groups[place][rung] for place in whole]] for rung in _CAPTURE)
+    ratios = ratios_of_means(retrieved - none, gold - none, sides.task.clusters, settings.resampling)
     known = dict(zip(whole, ratios, strict=True))
     found: list[tuple[Estimate | None, str | None]] = []
     for place, group in enumerate(groups):
@@ -97,7 +95,7 @@ def history_ladders(sides: Sides, settings: Settings) -> tuple[HistoryLadder, ..
     return tuple(
         HistoryLadder(
             name=entrants[next(iter(group.values()))].name,
-            rungs=tuple((view, entrants[entrant].label, next(retrieved), next(responses)) for view, entrant in group.items()),
+            rungs=tuple(HistoryRung(view, entrants[entrant].label, next(retrieved), next(responses)) for view, entrant in group.items()),
             exposure=(next(retrieval_gap), next(response_gap)) if group in exposed else None,
         )
         for group in groups
@@ -114,11 +112,7 @@ def _difference(values: NDArray[np.float64], group: Mapping[str, int], first: st
 
 
 def _estimates(sides: Sides, settings: Settings, columns: Sequence[NDArray[np.float64]]) -> list[Estimate]:
-    return estimated_means(_stacked(columns, len(sides.task.turns)), sides.task.clusters, settings.resampling)
-
-
-def _stacked(columns: Sequence[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
-    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
+    return estimated_columns(columns, sides.task.clusters, settings.resampling)
 
 
 def _or_none(estimate: Estimate) -> Estimate | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from convbench.comparison.side_by_side import Pair
+from convbench.comparison.side_by_side import MeasurePair
 from convbench.errors import UsageError
 from convbench.registry import did_you_mean
 
 
-def usual_measures(pairs: Sequence[Pair]) -> list[Pair]:
+def usual_measures(pairs: Sequence[MeasurePair]) -> list[MeasurePair]:
     """The first ranking measure and the first response measure that systems may be ordered by; rankings lead where both have them."""
     usable = [pair for pair in pairs if pair.has_turns and pair.ranks]
     return [first for side in ("ranking", "response") if (first := next((pair for pair in usable if pair.side == side), None)) is not None]
 
 
-def named_measures(pairs: Sequence[Pair], names: Iterable[str]) -> list[Pair]:
+def named_measures(pairs: Sequence[MeasurePair], names: Iterable[str]) -> list[MeasurePair]:
     """The measures of names, in the order given; each is ``NAME``, or ``PROTOCOL/NAME`` where several protocols have one of that name.
 
     Raises:
@@ -24,7 +24,7 @@ def named_measures(pairs: Sequence[Pair], names: Iterable[str]) -> list[Pair]:
     return list(dict.fromkeys(_named(pairs, name) for name in names))
 
 
-def _named(pairs: Sequence[Pair], name: str) -> Pair:
+def _named(pairs: Sequence[MeasurePair], name: str) -> MeasurePair:
     found = [pair for pair in pairs if name == pair.key] or [pair for pair in pairs if name == pair.name]
     if not found:
         known = list(dict.fromkeys(text for pair in pairs for text in (pair.name, pair.key)))

@@ -117,12 +117,19 @@ def _result(entrant: Entrant, measure: Yardstick) -> MetricResult | None:
     return next((result for result in entrant.run.results.metrics if result.key == measure.key), None)
 
 
+def _why_absent(entrant: Entrant, measure: Yardstick) -> str:
+    """What a run says of the measure's family; F1-max does not say its family (token-f1), so what all of that side say holds for it."""
+    absent = [result for result in entrant.run.results.metrics if not result.signature and result.protocol == measure.protocol]
+    own = [result.reason for result in absent if result.stands_for(measure.protocol, measure.name)]
+    beside = list(dict.fromkeys(result.reason for result in absent if result.side == measure.side))
+    return next((reason for reason in [*own, *(beside if len(beside) == 1 else [])] if reason), "not scored in this run")
+
+
 def _system_value(task: Task, measure: Yardstick, place: int, estimate: Estimate, group: str) -> SystemValue:
     entrant = task.entrants[place]
     result = _result(entrant, measure)
     if result is None:
-        absent = [family.reason for family in entrant.run.results.metrics if family.stands_for(measure.protocol, measure.name)]
-        return SystemValue(estimate, 0, None, "", absent[0] if absent else "not scored in this run")
+        return SystemValue(estimate, 0, None, "", _why_absent(entrant, measure))
     values = task.values[measure.key][:, place]
     known = ~np.isnan(values)
     correlation = intraclass_correlation(values[known], task.clusters.index[known]) if measure.aggregate == "mean" and known.any() else None

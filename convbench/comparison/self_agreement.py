@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
 
-from convbench.analysis.estimates import estimated_means
+from convbench.analysis.clusters import Clusters
+from convbench.analysis.estimates import Estimate, estimated_means
+from convbench.analysis.resampling import Resampling
 from convbench.comparison.consistency_model import Agreement
 from convbench.comparison.model import Settings
 from convbench.comparison.task import Entrant, Task
@@ -27,17 +30,26 @@ def agreement_of(task: Task, settings: Settings) -> tuple[tuple[Agreement, ...],
                 notes.append(f"self-agreement of {entrant.label} is left out: {error}")
         if not paths and _could_agree(entrant):
             notes.append(f"no self-agreement of {entrant.label}: `convbench agree RUN`")
-    columns = [
-        [getattr(agreement.turns.get(turn.id), name, None) for turn in task.turns]
-        for _, agreement in found
-        for name in ("rank_correlation", "top1")
-    ]
-    values = np.array(columns, dtype=np.float64).reshape(len(columns), len(task.turns)).T
-    estimates = iter(estimated_means(values, task.clusters, settings.resampling))
-    return tuple(
-        Agreement(label, agreement.k, agreement.response, rank_correlation=next(estimates), top1=next(estimates))
+    turn_ids = [turn.id for turn in task.turns]
+    estimated = [
+        Agreement(label, agreement.k, agreement.response, *agreement_estimates(agreement, turn_ids, settings.resampling))
         for label, agreement in found
-    ), tuple(notes)
+    ]
+    return tuple(estimated), tuple(notes)
+
+
+def agreement_estimates(agreement: RunAgreement, turn_ids: Sequence[str], plan: Resampling) -> tuple[Estimate, Estimate]:
+    """Mean rank correlation, and the share of turns on which both orders put the same passage first; over the turns that have them.
+
+    Args:
+        agreement: What the file says.
+        turn_ids: The turns.
+        plan: Resamples, seed and level.
+    """
+    turns = [agreement.turns.get(turn_id) for turn_id in turn_ids]
+    values = np.array([(turn.rank_correlation, turn.top1) if turn else (None, None) for turn in turns], dtype=np.float64)
+    correlation, top1 = estimated_means(values.reshape(len(turns), 2), Clusters.of(turn_ids), plan)
+    return correlation, top1
 
 
 def _could_agree(entrant: Entrant) -> bool:

@@ -19,8 +19,8 @@ from convbench.metrics.signatures import Difference, differences
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One measure of both runs.
+class MeasurePair:
+    """One measure in both runs.
 
     Attributes:
         protocol: The protocol; empty for a family that stands in none.
@@ -65,7 +65,7 @@ class Pair:
         return self.paired is not None and self.paired.n_turns > 0
 
 
-def side_by_side(first: FinishedRun, second: FinishedRun, turn_ids: Sequence[str], plan: Resampling) -> list[Pair]:
+def side_by_side(first: FinishedRun, second: FinishedRun, turn_ids: Sequence[str], plan: Resampling) -> list[MeasurePair]:
     """The measures that both runs have, in the first one's order.
 
     Args:
@@ -96,9 +96,9 @@ def _refuse_other_dataset(first: FinishedRun, second: FinishedRun) -> None:
         raise UsageError(f"these runs do not compare: {first.path} is on {ours}, {second.path} on {theirs}; give two runs on one dataset")
 
 
-def _pair(ours: MetricResult, theirs: MetricResult) -> Pair:
+def _pair(ours: MetricResult, theirs: MetricResult) -> MeasurePair:
     both = ours.signature and theirs.signature
-    return Pair(
+    return MeasurePair(
         protocol=ours.protocol,
         name=ours.name,
         side=ours.side,
@@ -111,6 +111,6 @@ def _pair(ours: MetricResult, theirs: MetricResult) -> Pair:
     )
 
 
-def _is_paired(pair: Pair, first: FinishedRun, second: FinishedRun) -> bool:
+def _is_paired(pair: MeasurePair, first: FinishedRun, second: FinishedRun) -> bool:
     key = (pair.protocol, pair.name)
     return not pair.differing and pair.aggregate == "mean" and key in first.scores and key in second.scores

@@ -69,6 +69,6 @@ def _best_ranks(turns: Sequence[Turn], gold: Sequence[frozenset[str]], records: 
     """Of one run; a turn that it lacks has found nothing."""
     found = np.full(len(turns), np.inf)
     for place, (turn, ids) in enumerate(zip(turns, gold, strict=True)):
-        if record := records.get(turn.id):
-            found[place] = next((rank for rank, (id_, _) in enumerate(record.passages, 1) if id_ in ids), np.inf)
+        if (record := records.get(turn.id)) and (rank := record.rank_of(ids)) is not None:
+            found[place] = rank
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convbench.analysis.estimates import estimated_means
+from convbench.analysis.estimates import estimated_columns
 from convbench.comparison.consistency_model import Support
 from convbench.comparison.model import Settings
 from convbench.comparison.task import Entrant, Task
@@ -35,10 +35,7 @@ def support_of(task: Task, settings: Settings) -> tuple[Support, ...]:
         for source in SOURCES:
             if source not in reasons[entrant.label]:
                 columns |= {(entrant.label, source, measure): column for measure, column in _columns(task, entrant, source).items()}
-    if not responding:
-        return ()
-    stacked = np.stack(list(columns.values()), axis=1) if columns else np.zeros((len(task.turns), 0))
-    estimates = dict(zip(columns, estimated_means(stacked, task.clusters, settings.resampling), strict=True))
+    estimates = dict(zip(columns, estimated_columns(list(columns.values()), task.clusters, settings.resampling), strict=True))
     return tuple(
         Support(
             label=entrant.label,

@@ -167,3 +167,9 @@ class Task:
         """The measure that stands for a side: the first that pairs are tested by, declared ones before others; None without one."""
         tested = [measure for measure in self.measures if measure.side == side and measure.tested]
         return next((measure for measure in tested if measure.declared), tested[0] if tested else None)
+
+    @property
+    def primaries(self) -> tuple[Yardstick, ...]:
+        """The measures that stand for retrieval and for responses, as far as there are any."""
+        sides: tuple[Side, ...] = ("ranking", "response")
+        return tuple(measure for side in sides if (measure := self.primary(side)) is not None)

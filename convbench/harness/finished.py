@@ -119,7 +119,10 @@ class FinishedRun:
             MissingFileError: The files are no longer where they were.
             UsageError: They are no longer those that were read.
         """
-        dataset = open_dataset(self.folder.spec().dataset.request())
+        try:
+            dataset = open_dataset(self.folder.spec().dataset.request())
+        except MissingFileError as error:
+            raise MissingFileError(f"{error}; {self.path} was made from it, so put it back where it was") from error
         held, found = self.folder.read_info()["inputs"].get("dataset"), dataset.identity(self._cache)
         if held != found:
             raise UsageError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convbench.harness.results import Results
+from convbench.views.history import REWRITE
 
 
 def run_names(runs: Sequence[Results]) -> list[str]:
@@ -20,12 +21,20 @@ def run_names(runs: Sequence[Results]) -> list[str]:
     return found
 
 
+def history_view(conditions: Mapping[str, Any]) -> str | None:
+    """The history view under a run's conditions: ``rewrite`` for the human rewrite alone; None where none is named."""
+    history = conditions.get("history")
+    view = history.get("view") if isinstance(history, Mapping) else None
+    if not isinstance(view, str):
+        return None
+    return REWRITE if view == "query" and conditions.get("rewriter") == "human" else view
+
+
 def _conditions(run: Results) -> dict[str, str]:
     """Every condition and the seed, each as a few words; of a history its view, unless it is the human rewrite."""
     given: dict[str, Any] = {**run.conditions, "seed": run.seed}
-    history = given.get("history")
-    if isinstance(history, Mapping) and "view" in history:
-        given["history"] = "rewrite" if given.get("rewriter") == "human" and history["view"] == "query" else history["view"]
+    if view := history_view(run.conditions):
+        given["history"] = view
         given["rewriter"] = None if given.get("rewriter") in ("none", "human") else given.get("rewriter")
     return {key: _in_words(value) for key, value in given.items()}
 

@@ -27,6 +27,11 @@ def parsed(signature: str) -> dict[str, str]:
     return {"measure": name} | {key: value or key for key, _, value in (part.partition(":") for part in parts)}
 
 
+def leaves_missing_out(signature: str) -> bool:
+    """Whether turns that a run lacks are left out of the average; the reason beside the value then says how many there are."""
+    return parsed(signature).get("missing") == "skip"
+
+
 def differences(first: str, second: str) -> list[Difference]:
     """Every part in which two signatures differ, in the order of the first; empty where the numbers may be compared."""
     ours, theirs = parsed(first), parsed(second)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convbench.comparison.flips import Flip, Flips, Outcome
-from convbench.comparison.side_by_side import Pair
+from convbench.comparison.flips import Flip, Flips, TurnOutcome
+from convbench.comparison.side_by_side import MeasurePair
 from convbench.harness.finished import FinishedRun
 
 
 def diff_json(
     first: FinishedRun,
     second: FinishedRun,
-    pairs: Sequence[Pair],
+    pairs: Sequence[MeasurePair],
     found: Flips | None,
     slices: Sequence[str],
     turns: int | None,
@@ -55,7 +55,7 @@ def _run(run: FinishedRun) -> dict[str, Any]:
     return {"name": run.name, "path": str(run.path), "conditions": run.results.conditions, "seed": run.results.seed}
 
 
-def _measure(pair: Pair) -> dict[str, Any]:
+def _measure(pair: MeasurePair) -> dict[str, Any]:
     paired = pair.paired
     return {
         "protocol": pair.protocol,
@@ -84,7 +84,7 @@ def _turn(flip: Flip, passages: int | None) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Outcome, passages: int | None) -> dict[str, Any]:
+def _outcome(outcome: TurnOutcome, passages: int | None) -> dict[str, Any]:
     return {
         "value": outcome.value,
         "beside": dict(outcome.beside),

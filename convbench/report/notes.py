@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convbench.harness.results import MetricResult, Results, Truncation
+from convbench.metrics.signatures import leaves_missing_out
 from convbench.report.columns import Column
 from convbench.report.words import counted
 
@@ -43,7 +44,7 @@ def remarks(result: MetricResult | None) -> list[str]:
     if result is None:
         return []
     given = [result.reason] if result.reason else []
-    if result.n_missing:
+    if result.n_missing and not leaves_missing_out(result.signature):
         given.append(f"{result.n_missing:,} of {counted(result.n_turns, 'turn')} missing from the run, scored 0")
     if result.value is not None and result.ci is None:
         why = "it takes two conversations or more" if result.aggregate == "mean" else "it is computed over all turns at once"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convbench.analysis.resampling import Resampling
-from convbench.comparison.side_by_side import Pair
+from convbench.comparison.side_by_side import MeasurePair
 from convbench.harness.finished import FinishedRun
 from convbench.report.numbers import per_cent, points, probability
 from convbench.report.terminal import cut, filled, padded, printable, width_of, words_of
@@ -34,7 +34,7 @@ def heading(first: FinishedRun, second: FinishedRun, width: int) -> list[str]:
     return lines
 
 
-def table(pairs: Sequence[Pair], plan: Resampling, width: int) -> list[str]:
+def table(pairs: Sequence[MeasurePair], plan: Resampling, width: int) -> list[str]:
     """The measures, protocol by protocol, in per cent, and what the numbers are."""
     import click
 
@@ -61,7 +61,7 @@ def _line(name: str, cells: Sequence[str], widest: int) -> str:
     return "  ".join([padded(name, widest), *texts]).rstrip()
 
 
-def _cells(pair: Pair) -> tuple[str, ...]:
+def _cells(pair: MeasurePair) -> tuple[str, ...]:
     values = (shown(pair.first), shown(pair.second))
     if pair.differing:
         return (*values, "", "", "", "")
@@ -73,7 +73,7 @@ def _cells(pair: Pair) -> tuple[str, ...]:
     return (*values, difference, interval, p, f"{pair.paired.n_turns:,}")
 
 
-def _remark(pair: Pair) -> str:
+def _remark(pair: MeasurePair) -> str:
     if pair.differing:
         return f"  not compared: {printable(', '.join(part.part for part in pair.differing))}"
     mean = pair.paired.mean if pair.paired else None
@@ -82,7 +82,7 @@ def _remark(pair: Pair) -> str:
     return f"  ({points(mean)} on these)"
 
 
-def _note(pairs: Sequence[Pair], plan: Resampling) -> str:
+def _note(pairs: Sequence[MeasurePair], plan: Resampling) -> str:
     texts = ["In per cent."]
     if any(pair.paired and pair.paired.interval for pair in pairs):
         texts.append(

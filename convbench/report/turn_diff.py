@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from convbench.comparison.flips import Flip, Flips, Outcome
-from convbench.comparison.side_by_side import Pair
+from convbench.comparison.flips import Flip, Flips, TurnOutcome
+from convbench.comparison.side_by_side import MeasurePair
 from convbench.datasets.store import PassageStore
 from convbench.metrics.relevance import known_passages
 from convbench.report.numbers import per_cent, points
@@ -81,7 +81,7 @@ def turn_lines(number: int, flip: Flip, found: Flips, store: PassageStore | None
     return lines
 
 
-def _values(flip: Flip, pair: Pair) -> str:
+def _values(flip: Flip, pair: MeasurePair) -> str:
     import click
 
     change = points(flip.difference)
@@ -92,7 +92,7 @@ def _values(flip: Flip, pair: Pair) -> str:
     return f"{per_cent(flip.first.value)} -> {per_cent(flip.second.value)} ({judged})"
 
 
-def _beside(flip: Flip, pair: Pair) -> str:
+def _beside(flip: Flip, pair: MeasurePair) -> str:
     ours, theirs = (outcome.beside.get(pair.key) for outcome in (flip.first, flip.second))
     change = f" ({points(theirs - ours)})" if ours is not None and theirs is not None else ""
     return f"{pair.key} {shown(ours)} -> {shown(theirs)}{change}"
@@ -112,7 +112,7 @@ def _gold_ranks(flip: Flip) -> str:
     return f"A {_gold_rank(flip.first)}, B {_gold_rank(flip.second)}; best of {counted(len(flip.gold), 'gold passage')}"
 
 
-def _gold_rank(outcome: Outcome) -> str:
+def _gold_rank(outcome: TurnOutcome) -> str:
     return str(outcome.gold_rank) if outcome.gold_rank else f"not among {counted(len(outcome.passages), 'passage')}"
 
 

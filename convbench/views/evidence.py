@@ -14,8 +14,8 @@ from convbench.types import Passage, Turn
 
 EvidenceName = Literal["none", "retrieved", "gold", "gold+noise", "retrieved-minus-gold", "other-turn"]
 
-EVIDENCE_LADDER: tuple[EvidenceName, ...] = ("none", "other-turn", "retrieved", "retrieved-minus-gold", "gold", "gold+noise")
-"""All of them, in the order in which a ladder is run and shown."""
+EVIDENCE_LADDER: tuple[EvidenceName, ...] = ("none", "other-turn", "retrieved-minus-gold", "retrieved", "gold+noise", "gold")
+"""All of them, from nothing to gold: the order in which a ladder is run and shown."""
 
 _NAMES: tuple[str, ...] = get_args(EvidenceName)
 _SHOW_GOLD = ("gold", "gold+noise", "other-turn")

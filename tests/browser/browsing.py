@@ -10,6 +10,23 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 
+def sort(table: Locator, measure: str) -> str:
+    """Asks for the other order of a table by a column and waits for it; returns the direction."""
+    heading = table.locator("thead tr").last.locator("th", has_text=measure)
+    before = heading.get_attribute("aria-sort")
+    heading.locator("[role=button]").press("Enter")
+    table.page.wait_for_function(  # rows are put in order a moment later
+        "([heading, before]) => heading.getAttribute('aria-sort') !== before", arg=[heading.element_handle(), before]
+    )
+    return heading.get_attribute("aria-sort") or ""
+
+
+def values(table: Locator, place: int) -> list[float]:
+    """What a column is sorted by, in the order shown."""
+    shown = table.locator("tbody tr").evaluate_all("(rows, place) => rows.map(row => row.cells[place].dataset.order)", place)
+    return [float(value) for value in shown]
+
+
 @dataclass
 class Opened:
     """An open report."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     Open = Callable[..., Opened]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_QUIET = [
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
+QUIET = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -42,11 +43,10 @@ def chromium() -> Iterator[Browser]:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
         absent("the package playwright")
-    path = next(filter(None, map(shutil.which, _NAMES)), None)
-    if path is None:
+    if CHROMIUM is None:
         absent(f"one of {', '.join(_NAMES)} on the PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
 

@@ -226,9 +226,17 @@ def test_runs_of_one_name_are_told_apart_and_conditions_do_not_compete(runs, tmp
         ("bm25-query (evidence gold)", "condition"),
         ("bm25-query (evidence none)", "condition"),
     ]
-    again = shutil.copytree(runs / "topiocqa" / "bm25-query", tmp_path / "again")
-    labels = [e.label for e in compare([runs / "topiocqa" / "bm25-query", again], settings=QUICK).tasks[0].task.entrants]
-    assert labels == ["bm25-query (bm25-query)", "bm25-query (again)"]
+
+
+def test_copies_of_a_run_are_left_out_and_runs_alike_are_numbered_by_folder(runs, tmp_path, caplog):
+    folders = topiocqa(runs, "bm25-query", "bm25-rewrite")
+    again = shutil.copytree(folders[0], tmp_path / "again")
+    entrants = compare([*folders, again], settings=QUICK).tasks[0].task.entrants
+    assert [entrant.label for entrant in entrants] == ["bm25-query", "bm25-rewrite"]
+    assert f"{again} holds the same run as {folders[0]}" in caplog.text
+    succeed("run", "bm25-query", "-d", "topiocqa", "--set", "retriever.k1=1.5", "--out", tmp_path / "other", *METRICS)
+    labels = [entrant.label for entrant in compare([folders[0], tmp_path / "other"], settings=QUICK).tasks[0].task.entrants]
+    assert labels == ["bm25-query (bm25-query)", "bm25-query (other)"]
 
 
 def test_frames_hold_every_number(runs):

@@ -52,6 +52,15 @@ def write_lines(folder: Path, lines: list[dict]) -> None:
     (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
+def test_values_stand_in_the_order_of_the_ids_and_are_nan_where_there_is_none(made):
+    run = load_run(made[0])
+    first, second, *_ = run.records
+    values = run.values("convgqr-line", "RR@100", [second, "nowhere_1", first])
+    assert values[[0, 2]].tolist() == [run.scores["convgqr-line", "RR@100"][turn_id] for turn_id in (second, first)]
+    assert math.isnan(values[1])
+    assert all(map(math.isnan, run.values("convgqr-line", "no-such-measure", [first])))
+
+
 def test_a_run_is_read_back_whole(made):
     run = load_run(str(made[0]))
     assert run.name == "bm25-query"

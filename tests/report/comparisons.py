@@ -8,7 +8,10 @@ from dataclasses import replace
 
 from convbench.analysis.resampling import Resampling
 from convbench.comparison.model import Settings, TaskComparison
+from convbench.report.comparison.consistency_statements import consistency_statements
 from convbench.report.comparison.sections import sections_of
+from convbench.report.comparison.slice_statements import slice_statements
+from convbench.report.comparison.statements import difference_statements, result_statements
 from convbench.report.comparison.table import Table
 
 QUICK = Settings(resampling=Resampling(resamples=500))
@@ -20,6 +23,12 @@ def tables_of(compared: TaskComparison, settings: Settings = QUICK) -> dict[str,
     """Kind -> table: ``results``, ``differences`` ..."""
     start = f"{compared.task.id}-"
     return {table.id.removeprefix(start): table for section in sections_of(compared, settings) for table in section.tables}
+
+
+def statements_of(compared: TaskComparison, settings: Settings) -> tuple[str, ...]:
+    """All that one task says."""
+    told = [*result_statements(compared, settings), *difference_statements(compared), *slice_statements(compared, settings)]
+    return (*told, *consistency_statements(compared, settings))
 
 
 def numbers(text: str) -> set[str]:

@@ -9,7 +9,8 @@ from comparisons import HOSTILE, QUICK, renamed, tables_of
 
 from convbench.comparison.build import compare
 from convbench.comparison.model import Comparison
-from convbench.report.comparison.latex import latex_tables, latex_text
+from convbench.report.comparison import sections
+from convbench.report.comparison.latex import latex_text
 from convbench.report.comparison.latex_characters import escape
 from convbench.report.comparison.table import Cell, Column, Table
 
@@ -54,8 +55,8 @@ def check(text: str) -> int:
 
 
 def test_every_table_would_compile(comparison):
-    files = latex_tables(comparison)
-    assert {"faithdial-mini-results.tex", "topiocqa-mini-differences.tex", "faithdial-mini-outcomes.tex"} <= files.keys()
+    files = {table.id: latex_text(table) for table in sections.tables_of(comparison)}
+    assert {"faithdial-mini-results", "topiocqa-mini-differences", "faithdial-mini-outcomes"} <= files.keys()
     assert sum(map(check, files.values())) >= len(files) > 30
     labels = re.findall(r"\\label\{(tab:[^}]*)\}", "\n".join(files.values()))
     assert len(labels) == len(set(labels))
@@ -70,7 +71,7 @@ def test_marks_groups_and_intervals_are_there(comparison):
     assert rf"\textbf{{{best.text}}}\textsuperscript{{{best.mark}}}" in text
     assert rf"{{\tiny {escape(best.below)}}}" in text
     assert r"\textit{oracle}" in text
-    assert text.startswith("\\begin{table}[tbp]\n\\centering\n\\caption{Results on faithdial, split mini")
+    assert text.startswith("\\begin{table*}[tbp]\n\\centering\n\\caption{Results on faithdial, split mini")
 
 
 def test_hostile_names_are_escaped(comparison):
@@ -112,6 +113,26 @@ def test_long_and_wide_tables_go_on_in_another_float():
     assert text.count("One note.") == 1
     assert all(f"{{{name}}}" in text for name in names[1:])
     assert text.count("s0 &") == floats // 2, "the names of rows are in every sheet"
+
+
+def test_a_table_wider_than_a_column_takes_the_page():
+    ids = ", ".join(f"12_{number}" for number in range(5))
+    columns = tuple(Column(name, kind="text") for name in ("System", "used hit", "unused hit", "lucky miss", "honest miss"))
+    rows = tuple((Cell(f"system-{number}"), *(Cell(ids) for _ in columns[1:])) for number in range(3))
+    text = latex_text(Table("examples", "Caption.", columns, rows))
+    assert text.startswith("\\begin{table*}")
+    assert latex_text(Table("narrow", "Caption.", columns[:2], tuple(row[:2] for row in rows))).startswith("\\begin{table}")
+
+
+def test_a_long_name_takes_no_more_room_than_it_is_given():
+    columns = (Column("System", kind="text"), *(Column(f"m{place}") for place in range(12)))
+    rows = tuple(
+        (Cell("a system under conditions that take many words, shown other passages"), *(Cell("10.0", 0.1),) * 12) for _ in range(60)
+    )
+    text = latex_text(Table("long", "Caption.", columns, rows))
+    assert r"{@{}p{0.31\linewidth}" in text
+    for part in text.split(r"\end{tabular}")[:-1]:
+        assert part.count("a system under") * 2 <= 44, "a name of two lines takes two lines of the page"
 
 
 def test_a_table_without_rows_is_a_table():

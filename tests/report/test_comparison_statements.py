@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from comparisons import QUICK, numbers, tables_of, texts_of
+from comparisons import QUICK, numbers, statements_of, tables_of, texts_of
 
 from convbench.analysis.estimates import Estimate
 from convbench.analysis.resampling import Resampling
@@ -17,7 +17,7 @@ from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.phrases import either, listed, sizes
 from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.signature_words import signature_in_words
-from convbench.report.comparison.statements import statements_of, summary_of
+from convbench.report.comparison.statements import summary_of
 
 
 @pytest.fixture(scope="module")

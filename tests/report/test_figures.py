@@ -228,9 +228,18 @@ def renamed(comparison: TaskComparison, names: dict[str, str]) -> TaskComparison
         for one in comparison.measured
     )
     outcomes = tuple(replace(outcome, label=names[outcome.label]) for outcome in comparison.consistency.outcomes)
-    return replace(
-        comparison, task=task, measured=measured, slices=(), consistency=replace(comparison.consistency, outcomes=outcomes)
-    )  # depths are computed where there is no table of them
+    slices = tuple(
+        replace(
+            table,
+            rows=tuple(
+                replace(row, systems={key: {names[label]: value for label, value in row.systems[key].items()} for key in row.systems})
+                for row in table.rows
+            ),
+        )
+        for table in comparison.slices
+    )
+    consistency = replace(comparison.consistency, outcomes=outcomes)
+    return replace(comparison, task=task, measured=measured, slices=slices, consistency=consistency)
 
 
 def test_names_are_drawn_as_they_are(comparison, tmp_path):
@@ -282,15 +291,15 @@ def test_few_systems_share_a_panel(runs):
     assert texts(inline_svg(picture)).count("bm25-rewrite") == 1
 
 
-def test_depths_without_a_table_are_those_of_the_turns(comparison):
-    picture = next(picture for picture in figures_of(replace(comparison, slices=())) if picture.kind == "depth")
-    turns = [turn for turn in comparison.task.turns if turn.gold and turn.number == 1]
-    assert f"Turns at each depth: 1: {len(turns)}, 2:" in picture.alt
+def test_depths_are_those_of_the_turns(comparison):
+    picture = next(picture for picture in figures_of(comparison) if picture.kind == "depth")
+    first = sum(turn.number == 1 for turn in comparison.task.turns)
+    assert f"Turns at each depth: 1: {first}, 2:" in picture.alt
 
 
 def test_pictures_without_data_are_left_out(comparison, runs):
     nothing = replace(comparison, measured=(), slices=(), consistency=replace(comparison.consistency, outcomes=(), evidence=(), history=()))
-    assert {picture.kind for picture in figures_of(nothing)} == {"depth", "ranks", "scatter"}
+    assert {picture.kind for picture in figures_of(nothing)} == {"ranks", "scatter"}
     alone = compared([path for path in plain_runs(runs) if path.name in ("bm25-query", "oracle")])
     assert not {"forest", "cost", "scatter"} & {picture.kind for picture in figures_of(alone)}
 

@@ -6,7 +6,7 @@ import pytest
 
 from convbench.errors import UsageError
 from convbench.types import Passage, Turn
-from convbench.views.evidence import EvidenceCondition, EvidenceName, EvidenceView, check_evidence_view
+from convbench.views.evidence import EVIDENCE_LADDER, EvidenceCondition, EvidenceName, EvidenceView, check_evidence_view
 
 if TYPE_CHECKING:
     from conftest import StoreOf
@@ -119,6 +119,11 @@ class TestTexts:
 def test_known_views(name: EvidenceName) -> None:
     assert check_evidence_view(name) == name
     assert EvidenceCondition(name, 3).describe() == {"evidence": name, "passages": 3}
+
+
+def test_a_ladder_has_every_view_once() -> None:
+    assert sorted(EVIDENCE_LADDER) == sorted(get_args(EvidenceName))
+    assert (EVIDENCE_LADDER[0], EVIDENCE_LADDER[-1]) == ("none", "gold")
 
 
 def test_unknown_views_list_the_known() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from convbench.analysis.resampling import smallest_p
 from convbench.comparison.model import Contrast, Measured, Settings, TaskComparison
+from convbench.comparison.power import can_tell_apart, least_p, tested_conversations, told_apart
 from convbench.comparison.task import Yardstick
 from convbench.report.comparison.cells import number_cell, p_cell
 from convbench.report.comparison.results_tables import heading
@@ -41,34 +41,6 @@ def difference_table(compared: TaskComparison, settings: Settings) -> Table | No
     )
     caption = f"Paired differences on {compared.task.title}, in points (per cent)."
     return Table(f"{compared.task.id}-differences", caption, columns, rows, tuple(_notes(compared, settings)))
-
-
-def can_tell_apart(compared: TaskComparison, settings: Settings) -> bool:
-    """Whether any declared test can be significant after correction, given how few conversations and resamples there are."""
-    tests = compared.family.tests
-    return told_apart(compared) > 0 or (tests > 0 and _least(compared, settings) * tests <= settings.alpha)
-
-
-def too_few_of(compared: TaskComparison, settings: Settings) -> str:
-    """What there are too few of where nothing can be told apart: ``conversations``, or ``resamples`` where more of them would do."""
-    return "resamples" if _least(compared, settings) > 2.0 ** (1 - tested_conversations(compared)) else "conversations"
-
-
-def _least(compared: TaskComparison, settings: Settings) -> float:
-    return smallest_p(tested_conversations(compared), settings.resampling)
-
-
-def tested_conversations(compared: TaskComparison) -> int:
-    """The most conversations that any declared test has."""
-    counts = [
-        contrast.result.n_conversations for measured in compared.measured if measured.measure.declared for contrast in measured.contrasts
-    ]
-    return max(counts, default=0)
-
-
-def told_apart(compared: TaskComparison) -> int:
-    """Declared tests that are significant after correction."""
-    return sum(bool(contrast.better) for measured in compared.measured if measured.measure.declared for contrast in measured.contrasts)
 
 
 def same_direction(retrieval: Measured, response: Measured) -> tuple[int, int]:
@@ -114,14 +86,14 @@ def _row(measure: Yardstick, contrast: Contrast) -> tuple[Cell, ...]:
 
 def _notes(compared: TaskComparison, settings: Settings) -> list[str]:
     plan = settings.resampling
-    family, alpha = compared.family, f"{100 * settings.alpha:g} %"
+    family, alpha = compared.family, level_in_words(settings.alpha)
     notes = [
         f"Differences are first minus second. {TOLD_APART}: told apart at {alpha} after Holm over {counted(family.tests, 'test')} "
         f"({counted(len(family.measures), 'measure')} × {counted(len(family.pairs), 'pair')}); the better system is bold. "
         f"{told_apart(compared)} of {family.tests} are.",
         f"p: sign flips of whole conversations, B = {plan.resamples:,}, seed {plan.seed}. Intervals: bootstrap over whole conversations, "
         "not corrected for the number of tests.",
-        f"MDD: the smallest true difference that one test at {100 * (1 - plan.level):g} % finds with a power of 80 %, before "
+        f"MDD: the smallest true difference that one test at {level_in_words(1 - plan.level)} finds with a power of 80 %, before "
         "correction. A pair that is not told apart may still differ by less than that, or by more with bad luck.",
         "W/T/L: turns on which the first is higher, equal, lower. d: mean of the turns' differences over their standard deviation. ICC: "
         "intra-conversation correlation of the differences.",
@@ -130,6 +102,6 @@ def _notes(compared: TaskComparison, settings: Settings) -> list[str]:
         many = f"{counted(tested_conversations(compared), 'conversation')} and {counted(plan.resamples, 'resample')}"
         first = f"Holm's first step needs {settings.alpha / family.tests:.2g}"
         notes.append(
-            f"With {many} the smallest p is about {_least(compared, settings):.2g}, but {first}: none of these tests can be significant."
+            f"With {many} the smallest p is about {least_p(compared, settings):.2g}, but {first}: none of these tests can be significant."
         )
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convbench.comparison.conditions import history_order
 from convbench.comparison.consistency_model import EvidenceLadder, Grid
 from convbench.comparison.model import TaskComparison
 from convbench.report.comparison.cells import difference_cell, estimate_cell, p_cell
@@ -40,10 +41,10 @@ def history_table(compared: TaskComparison) -> Table | None:
         return None
     sides = [
         (heading(compared.task.measure(key)), place)
-        for place, key in enumerate((consistency.retrieval_measure, consistency.response_measure), start=2)
+        for place, key in enumerate((consistency.retrieval_measure, consistency.response_measure))
         if key is not None
     ]
-    steps = list(dict.fromkeys(rung[0] for ladder in consistency.history for rung in ladder.rungs))
+    steps = sorted({rung.condition for ladder in consistency.history for rung in ladder.rungs}, key=history_order)
     columns = (
         Column("System", kind="text"),
         *(Column(step, name) for name, _ in sides for step in steps),
@@ -51,10 +52,10 @@ def history_table(compared: TaskComparison) -> Table | None:
     )
     rows = []
     for ladder in consistency.history:
-        rungs = {rung[0]: (rung[2], rung[3]) for rung in ladder.rungs}
+        rungs = {rung.condition: (rung.retrieval, rung.response) for rung in ladder.rungs}
         exposure = ladder.exposure or (None, None)
-        values = [estimate_cell(rungs.get(step, (None, None))[place - 2]) for _, place in sides for step in steps]
-        rows.append((Cell(ladder.name), *values, *(difference_cell(exposure[place - 2]) for _, place in sides)))
+        values = [estimate_cell(rungs.get(step, (None, None))[place]) for _, place in sides for step in steps]
+        rows.append((Cell(ladder.name), *values, *(difference_cell(exposure[place]) for _, place in sides)))
     notes = ("Exposure gap: full - full-own, what a system loses when it reads its own responses instead of the dataset's.",)
     caption = f"Results by history shown on {compared.task.title}, in per cent."
     return Table(f"{compared.task.id}-history", caption, columns, tuple(rows), notes)

@@ -6,40 +6,57 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby, takewhile
-from typing import TypeVar
+from math import ceil
+from typing import NamedTuple, TypeVar
 
-from convbench.comparison.model import Comparison
 from convbench.report.comparison.latex_characters import escape
-from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.table import Cell, Column, Table
 
 _Item = TypeVar("_Item")
 
-_LINES = 56
-"""Lines of one float: what fits on a page in small print."""
-
-_POINTS, _PER_CHARACTER, _BETWEEN = 500.0, 3.9, 4.0
-"""Width of a page of two columns, and roughly that of a character and of the space between columns in small print. A wider table goes on
-in another float, which repeats the columns that name the rows."""
-
-_WIDE, _VERY_WIDE = 7, 10
-"""Columns from which on the print is smaller, and again smaller."""
+_LINES = 44
+"""Lines of one float: what fits on a page in small print, under a caption and a heading."""
 
 _LONG = 40
 """Characters from which on a text column breaks its lines."""
 
 
+_WIDEST = 0.31
+"""Share of the width that as many characters take in the smallest print."""
+
+
+class _Print(NamedTuple):
+    """A kind of float and its print: roughly how wide a character is in it, in points, and the page."""
+
+    name: str
+    size: str
+    separation: int
+    character: float
+    page: float
+
+
+_PRINTS = (
+    _Print("table", r"\small", 5, 4.7, 240.0),
+    _Print("table*", r"\footnotesize", 3, 4.3, 500.0),
+    _Print("table*", r"\scriptsize", 2, 3.9, 500.0),
+)
+"""The first that is wide enough is taken. A table that is wider than the last goes on in another float, which repeats the columns that name
+the rows."""
+
+
 def latex_text(table: Table) -> str:
     r"""One table as a float, or several where it is longer or wider than a page: caption, label ``tab:ID``, groups over columns, notes.
 
-    Intervals stand in a smaller line under their row; marks and footnotes are raised. Unicode is kept. A table of seven or more columns
-    is a ``table*``, which two-column papers set over the whole page.
+    Intervals stand in a smaller line under their row; marks and footnotes are raised. Unicode is kept. A table that is wider than
+    one column is a ``table*``, which two-column papers set over the whole page.
     """
     footnotes = list(dict.fromkeys(cell.note for row in table.rows for cell in row if cell.note))
-    parts = [(places, rows) for places in _sheets(table) for rows in _pages(table.rows)]
+    chosen = next((print_ for print_ in _PRINTS if sum(_widths(table, print_)) <= print_.page), _PRINTS[-1])
+    parts = [(places, rows) for places in _sheets(table, chosen) for rows in _pages(table)]
     return "\n".join(
         _float(
             replace(table, columns=_chosen(table.columns, places), rows=tuple(_chosen(row, places) for row in rows)),
+            chosen,
             footnotes,
             number,
             len(parts),
@@ -48,48 +65,45 @@ def latex_text(table: Table) -> str:
     )
 
 
-def latex_tables(comparison: Comparison) -> dict[str, str]:
-    """File name -> content, for every table of the report."""
-    return {
-        f"{table.id}.tex": latex_text(table)
-        for compared in comparison.tasks
-        for section in sections_of(compared, comparison.settings)
-        for table in section.tables
-    }
-
-
-def _sheets(table: Table) -> list[list[int]]:
+def _sheets(table: Table, chosen: _Print) -> list[list[int]]:
     """Places of the columns of each float: those that name the rows, the leading text columns, are in all of them."""
-    widths = [_width(table, place) for place in range(len(table.columns))]
+    widths = _widths(table, chosen)
     keys = list(takewhile(lambda place: table.columns[place].kind == "text", range(len(widths)))) or [0]
     taken = sum(widths[place] for place in keys)
     sheets: list[list[int]] = [[*keys]]
-    room = _POINTS - taken
+    room = chosen.page - taken
     for place in range(len(keys), len(widths)):
         if widths[place] > room and len(sheets[-1]) > len(keys):
             sheets.append([*keys])
-            room = _POINTS - taken
+            room = chosen.page - taken
         sheets[-1].append(place)
         room -= widths[place]
     return sheets
 
 
-def _width(table: Table, place: int) -> float:
-    """Roughly how wide a column is, in points."""
+def _widths(table: Table, print_: _Print) -> list[float]:
+    """Roughly how wide the columns are, in points."""
+    return [_characters(table, place) * print_.character + 2 * print_.separation for place in range(len(table.columns))]
+
+
+def _characters(table: Table, place: int) -> float:
+    """Of the widest line of a column; long text breaks its lines."""
     cells = [row[place] for row in table.rows]
     group = table.columns[place].group
     above = len(group) / max(sum(column.group == group for column in table.columns), 1)
     texts = [len(table.columns[place].label), *(len(cell.text + cell.mark) for cell in cells)]
     longest = max([*texts, above, *(0.75 * len(cell.below) for cell in cells)])
-    return min(longest, _LONG) * _PER_CHARACTER + _BETWEEN
+    return min(longest, _LONG)
 
 
-def _pages(rows: Sequence[tuple[Cell, ...]]) -> list[list[tuple[Cell, ...]]]:
+def _pages(table: Table) -> list[list[tuple[Cell, ...]]]:
     """Rows page by page; one page for none."""
+    per_line = _LONG * _share(table) / _WIDEST
     pages: list[list[tuple[Cell, ...]]] = [[]]
     lines = 0
-    for row in rows:
-        own = 2 if any(cell.below for cell in row) else 1
+    for row in table.rows:
+        broken = (ceil(len(row[place].text) / per_line) for place in _breaking(table))
+        own = max([1, *broken]) + any(bool(cell.below) for cell in row)
         if pages[-1] and lines + own > _LINES:
             pages.append([])
             lines = 0
@@ -102,18 +116,16 @@ def _chosen(items: Sequence[_Item], places: Sequence[int]) -> tuple[_Item, ...]:
     return tuple(items[place] for place in places)
 
 
-def _float(table: Table, footnotes: Sequence[str], number: int, parts: int) -> str:
-    wide, very_wide = len(table.columns) >= _WIDE, len(table.columns) >= _VERY_WIDE
-    name = "table*" if wide else "table"
+def _float(table: Table, chosen: _Print, footnotes: Sequence[str], number: int, parts: int) -> str:
     continued = f" (part {number + 1} of {parts})" if parts > 1 else ""
     label = re.sub(r"[^A-Za-z0-9-]", "-", table.id) + (f"-{number + 1}" if number else "")
     lines = [
-        rf"\begin{{{name}}}[tbp]",
+        rf"\begin{{{chosen.name}}}[tbp]",
         r"\centering",
         rf"\caption{{{escape(table.caption)}{continued}}}",
         rf"\label{{tab:{label}}}",
-        r"\scriptsize" if very_wide else r"\footnotesize" if wide else r"\small",
-        rf"\setlength{{\tabcolsep}}{{{2 if very_wide else 3 if wide else 5}pt}}",
+        chosen.size,
+        rf"\setlength{{\tabcolsep}}{{{chosen.separation}pt}}",
         rf"\begin{{tabular}}{{@{{}}{_alignment(table)}@{{}}}}",
         r"\toprule",
         *_head(table.columns),
@@ -122,7 +134,7 @@ def _float(table: Table, footnotes: Sequence[str], number: int, parts: int) -> s
         r"\bottomrule",
         r"\end{tabular}",
         *(_under(table, footnotes) if number == parts - 1 else []),
-        rf"\end{{{name}}}",
+        rf"\end{{{chosen.name}}}",
     ]
     return "\n".join([*lines, ""])
 
@@ -137,10 +149,20 @@ def _under(table: Table, footnotes: Sequence[str]) -> list[str]:
 
 
 def _alignment(table: Table) -> str:
-    """Numbers to the right, text to the left; long text breaks its lines, all such columns sharing two thirds of the width."""
-    long = [column.kind == "text" and any(len(row[place].text) > _LONG for row in table.rows) for place, column in enumerate(table.columns)]
-    width = rf"p{{{0.66 / max(sum(long), 1):.2f}\linewidth}}"
-    return "".join(width if breaks else "r" if column.kind == "number" else "l" for column, breaks in zip(table.columns, long, strict=True))
+    """Numbers to the right, text to the left; long text breaks its lines."""
+    breaking, width = _breaking(table), rf"p{{{_share(table):.2f}\linewidth}}"
+    return "".join(width if place in breaking else "r" if column.kind == "number" else "l" for place, column in enumerate(table.columns))
+
+
+def _breaking(table: Table) -> list[int]:
+    """Places of the columns that break their lines."""
+    text = [place for place, column in enumerate(table.columns) if column.kind == "text"]
+    return [place for place in text if any(len(row[place].text) > _LONG for row in table.rows)]
+
+
+def _share(table: Table) -> float:
+    """Of the width, for a column that breaks its lines: all such columns have two thirds of it at most."""
+    return min(_WIDEST, 0.66 / max(len(_breaking(table)), 1))
 
 
 def _head(columns: Sequence[Column]) -> list[str]:

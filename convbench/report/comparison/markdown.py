@@ -11,10 +11,10 @@ from convbench.comparison.model import Comparison, TaskComparison
 from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.results_tables import SIDES, heading
 from convbench.report.comparison.sections import sections_of
-from convbench.report.comparison.statements import summary_of
+from convbench.report.comparison.statements import summary_of, title_of
 from convbench.report.comparison.table import Cell, Column, Section, Table
 from convbench.report.markdown import Markdown, aligned_table, code, escape
-from convbench.report.words import counted, dataset_facts
+from convbench.report.words import dataset_facts
 
 if TYPE_CHECKING:
     from convbench.report.figures.picture import Picture
@@ -43,17 +43,11 @@ def render_markdown(comparison: Comparison, pictures: Mapping[str, Sequence[Pict
         comparison: What to show.
         pictures: Task id -> its pictures, which are referred to as ``figures/NAME.png``; none where nothing was saved.
     """
-    parts = [f"# {_title(comparison)}", _listed(summary_of(comparison)), "How to read the tables:", _reading()]
+    parts = [f"# {escape(title_of(comparison))}", _listed(summary_of(comparison)), "How to read the tables:", _reading()]
     for compared in comparison.tasks:
         parts += _task(compared, comparison, (pictures or {}).get(compared.task.id, ()))
     parts += _methods(comparison)
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _title(comparison: Comparison) -> Markdown:
-    labels = dict.fromkeys(entrant.label for compared in comparison.tasks for entrant in compared.task.entrants)
-    where = comparison.tasks[0].task.title if len(comparison.tasks) == 1 else counted(len(comparison.tasks), "task")
-    return escape(f"{counted(len(labels), 'system')} on {where}")
 
 
 def _reading() -> str:

@@ -89,7 +89,7 @@ def _measures(tasks: Sequence[TaskComparison]) -> list[str]:
 
 
 def _statistics(tasks: Sequence[TaskComparison], settings: Settings) -> list[str]:
-    plan, alpha = settings.resampling, f"{100 * settings.alpha:g} %"
+    plan, alpha = settings.resampling, level_in_words(settings.alpha)
     resamples = f"{plan.resamples:,}"
     level = level_in_words(plan.level)
     paragraphs = [
@@ -99,7 +99,8 @@ def _statistics(tasks: Sequence[TaskComparison], settings: Settings) -> list[str
         "differences also bias-corrected and accelerated ones (BCa; Efron 1987). Measures computed over all turns at once keep the "
         "interval of their run.",
         f"Tests are two-sided and paired: a randomisation that swaps the two systems' values in whole conversations, {resamples} times "
-        f"(seed {plan.seed}), p = (b + 1) / (B + 1) (Phipson and Smyth 2010).",
+        f"(seed {plan.seed}), p = (b + 1) / (B + 1) (Phipson and Smyth 2010). Where there are no more than {resamples} ways to swap, each "
+        "is taken once, and p is exact.",
         "Minimum detectable difference: (z of the level + z of the power) × standard error, the power being 80 %, before correction. It "
         "says what one test would have found; it is not a bound on the true difference. Effect size: the mean of the turns' differences "
         "over their standard deviation. ICC: intra-conversation correlation of the differences.",
@@ -129,7 +130,7 @@ def _slices(tasks: Sequence[TaskComparison], settings: Settings) -> list[str]:
     return [
         f"Slices are exploratory. Those with fewer than {counted(settings.floor_turns, 'turn')} or "
         f"{counted(settings.floor_conversations, 'conversation')} are not tested; all other tests of a task are "
-        f"corrected together by Benjamini-Hochberg, at {100 * settings.alpha:g} %, apart from the declared family. "
+        f"corrected together by Benjamini-Hochberg, at {level_in_words(settings.alpha)}, apart from the declared family. "
         f"Intervals of slices take {min(settings.resampling.resamples, INTERVAL_RESAMPLES):,} resamples.",
         *rules,
     ]

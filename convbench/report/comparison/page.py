@@ -19,10 +19,10 @@ from convbench.report.comparison.latex import latex_text
 from convbench.report.comparison.markdown import markdown_text
 from convbench.report.comparison.methods import SIGNATURES, methods_of
 from convbench.report.comparison.packed import packed, packed_bytes
-from convbench.report.comparison.page_parts import page_task, title_of
+from convbench.report.comparison.page_parts import page_task
 from convbench.report.comparison.page_text import prose
 from convbench.report.comparison.sections import sections_of
-from convbench.report.comparison.statements import summary_of
+from convbench.report.comparison.statements import summary_of, title_of
 from convbench.report.comparison.table import Table
 from convbench.report.comparison.turn_data import LENGTHS, TaskTurns, packed_turns
 from convbench.report.figures.themes import DARK, LIGHT, series_css

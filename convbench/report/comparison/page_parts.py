@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from convbench.comparison.model import Comparison, TaskComparison
+from convbench.comparison.model import TaskComparison
 from convbench.report.comparison.page_tables import PageTable, page_table
 from convbench.report.comparison.table import Section
 from convbench.report.figures.catalogue import figures_of
 from convbench.report.figures.svg import inline_svg
-from convbench.report.words import counted
 
 if TYPE_CHECKING:
     from convbench.report.figures.picture import Picture
@@ -53,13 +52,6 @@ class PageTask:
     sections: tuple[PageSection, ...]
 
 
-def title_of(comparison: Comparison) -> str:
-    """What the page is called."""
-    labels = list(dict.fromkeys(entrant.label for compared in comparison.tasks for entrant in compared.task.entrants))
-    where = comparison.tasks[0].task.title if len(comparison.tasks) == 1 else counted(len(comparison.tasks), "task")
-    return f"{counted(len(labels), 'system')} on {where}"
-
-
 def page_task(compared: TaskComparison, sections: Sequence[Section]) -> PageTask:
     """One task with its sections; this draws its pictures."""
     pictures = figures_of(compared)
@@ -77,7 +69,7 @@ def _section(section: Section, pictures: Sequence[Picture]) -> PageSection:
         section.title,
         section.statements,
         tuple(map(page_table, section.tables)),
-        tuple(_figure(picture) for kind in section.figures for picture in pictures if kind in (picture.kind, picture.name)),
+        tuple(_figure(picture) for kind in section.figures for picture in pictures if picture.kind == kind),
         section.collapsed,
     )
 

@@ -8,6 +8,7 @@ from convbench.analysis.estimates import Estimate
 from convbench.comparison.model import Measured, Settings, SystemValue, TaskComparison
 from convbench.comparison.task import Entrant, Role, Yardstick
 from convbench.metrics.base import Side
+from convbench.metrics.signatures import leaves_missing_out
 from convbench.report.comparison.cells import estimate_cell
 from convbench.report.comparison.table import Cell, Column, Table
 from convbench.report.numbers import level_in_words, per_cent
@@ -84,11 +85,12 @@ def _cell(measured: Measured, entrant: Entrant, best: Mapping[str, str | None]) 
     value = measured.systems[entrant.label]
     shown = None if value.estimate.value is None else per_cent(value.estimate.value)
     strong = entrant.competes and shown is not None and shown == best[measured.measure.key]
-    return estimate_cell(value.estimate, note=_note(value), mark=value.group, strong=strong, muted=not entrant.competes)
+    return estimate_cell(value.estimate, note=_note(measured.measure, value), mark=value.group, strong=strong, muted=not entrant.competes)
 
 
-def _note(value: SystemValue) -> str:
-    missing = [f"{value.n_missing:,} of {counted(value.estimate.n_turns, 'turn')} missing from the run"] if value.n_missing else []
+def _note(measure: Yardstick, value: SystemValue) -> str:
+    scored = value.n_missing and not leaves_missing_out(measure.signature)
+    missing = [f"{value.n_missing:,} of {counted(value.estimate.n_turns, 'turn')} missing from the run"] if scored else []
     return "; ".join([*([value.reason] if value.reason else []), *missing])
 
 
@@ -132,7 +134,7 @@ def _range(texts: Sequence[str]) -> str:
 
 
 def _letters(compared: TaskComparison, measured: Sequence[Measured], settings: Settings) -> str:
-    alpha = f"{100 * settings.alpha:g} %"
+    alpha = level_in_words(settings.alpha)
     together = (
         "corrected over all pairs and these measures" if measured[0].measure.declared else "corrected over all pairs, each measure apart"
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from convbench.comparison.model import Settings, TaskComparison
+from convbench.comparison.model import Comparison, Settings, TaskComparison
 from convbench.report.comparison import consistency_tables as consistency
 from convbench.report.comparison import ladder_tables as ladders
 from convbench.report.comparison.consistency_statements import consistency_statements
@@ -16,55 +16,62 @@ from convbench.report.comparison.slice_tables import slice_count, slice_differen
 from convbench.report.comparison.statements import difference_statements, result_statements
 from convbench.report.comparison.table import Section, Table
 
-_DEFAULT = Settings()
 
-
-def sections_of(task: TaskComparison, settings: Settings = _DEFAULT) -> tuple[Section, ...]:
+def sections_of(compared: TaskComparison, settings: Settings) -> tuple[Section, ...]:
     """Everything that is said of a task in tables.
 
     Args:
-        task: The task.
+        compared: The task.
         settings: Those of the comparison, which the notes under tables state.
 
     Returns:
         Sections that have something to say; ``figures`` holds kinds of pictures (``depth``, ``forest`` ...).
     """
     sections = (
-        _section(task, "results", "Results", [declared_results(task, settings)], result_statements(task, settings)),
-        _section(task, "all-measures", "All other measures", [other_results(task, settings)], collapsed=True),
-        _section(task, "differences", "Differences", [difference_table(task, settings)], difference_statements(task), ("forest",)),
-        _slices(task, settings),
-        _consistency(task, settings),
-        _section(task, "cost", "Cost", [costs_table(task)], figures=("cost",)),
-        _section(task, "conditions", "How the systems were run", [conditions_table(task)]),
+        _section(compared, "results", "Results", [declared_results(compared, settings)], result_statements(compared, settings)),
+        _section(compared, "all-measures", "All other measures", [other_results(compared, settings)], collapsed=True),
+        _section(
+            compared, "differences", "Differences", [difference_table(compared, settings)], difference_statements(compared), ("forest",)
+        ),
+        _slices(compared, settings),
+        _consistency(compared, settings),
+        _section(compared, "cost", "Cost", [costs_table(compared)], figures=("cost",)),
+        _section(compared, "conditions", "How the systems were run", [conditions_table(compared)]),
     )
     return tuple(section for section in sections if section.tables or section.statements)
 
 
-def _slices(task: TaskComparison, settings: Settings) -> Section:
-    tables = [slice_difference_table(task, settings), *slice_value_tables(task, settings)]
-    statements = slice_statements(task, settings) or ([slice_count(task, settings)] if task.slices else [])
-    return _section(task, "slices", "Slices", tables, statements, ("depth",))
+def tables_of(comparison: Comparison) -> Iterator[Table]:
+    """Every table of the report, task by task."""
+    for compared in comparison.tasks:
+        for section in sections_of(compared, comparison.settings):
+            yield from section.tables
 
 
-def _consistency(task: TaskComparison, settings: Settings) -> Section:
+def _slices(compared: TaskComparison, settings: Settings) -> Section:
+    tables = [slice_difference_table(compared, settings), *slice_value_tables(compared, settings)]
+    statements = slice_statements(compared, settings) or ([slice_count(compared, settings)] if compared.slices else [])
+    return _section(compared, "slices", "Slices", tables, statements, ("depth",))
+
+
+def _consistency(compared: TaskComparison, settings: Settings) -> Section:
     tables = [
-        consistency.outcome_table(task),
-        consistency.rank_table(task),
-        consistency.support_table(task),
-        ladders.evidence_table(task),
-        ladders.history_table(task),
-        ladders.grid_table(task),
-        consistency.agreement_table(task),
-        consistency.example_table(task),
+        consistency.outcome_table(compared),
+        consistency.rank_table(compared),
+        consistency.support_table(compared),
+        ladders.evidence_table(compared),
+        ladders.history_table(compared),
+        ladders.grid_table(compared),
+        consistency.agreement_table(compared),
+        consistency.example_table(compared),
     ]
-    statements = [*consistency_statements(task, settings), *task.consistency.notes]
+    statements = [*consistency_statements(compared, settings), *compared.consistency.notes]
     title = "Does better retrieval become better responses?"
-    return _section(task, "consistency", title, tables, statements, ("mosaic", "ranks", "ladder", "scatter"))
+    return _section(compared, "consistency", title, tables, statements, ("mosaic", "ranks", "ladder", "scatter"))
 
 
 def _section(
-    task: TaskComparison,
+    compared: TaskComparison,
     kind: str,
     title: str,
     tables: Iterable[Table | None],
@@ -74,4 +81,4 @@ def _section(
     collapsed: bool = False,
 ) -> Section:
     present = tuple(table for table in tables if table is not None)
-    return Section(f"{task.task.id}-{kind}", title, tuple(statements), present, figures, collapsed)
+    return Section(f"{compared.task.id}-{kind}", title, tuple(statements), present, figures, collapsed)

@@ -75,7 +75,7 @@ def slice_count(compared: TaskComparison, settings: Settings) -> str:
         return f"No slice was tested: none has at least {floor}."
     return (
         f"Exploratory: {len(slice_findings(compared))} of {counted(tests, 'test')} on slices of at least {floor} tell systems apart at "
-        f"{100 * settings.alpha:g} % after Benjamini-Hochberg."
+        f"{level_in_words(settings.alpha)} after Benjamini-Hochberg."
     )
 
 

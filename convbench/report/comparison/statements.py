@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from convbench.analysis.tie_groups import share_a_letter
 from convbench.comparison.model import Comparison, Contrast, Measured, Settings, TaskComparison
-from convbench.report.comparison.consistency_statements import consistency_statements
-from convbench.report.comparison.difference_tables import can_tell_apart, told_apart, too_few_of
+from convbench.comparison.power import can_tell_apart, tested_conversations, told_apart, too_few_of
 from convbench.report.comparison.phrases import are, either, interval, listed, sizes
 from convbench.report.comparison.results_tables import heading
-from convbench.report.comparison.slice_statements import slice_statements
-from convbench.report.comparison.standing import leading_measure, standing
+from convbench.report.comparison.standing import as_good, leading_measure, standing
 from convbench.report.numbers import per_cent, points, probability
 from convbench.report.words import counted
 
-_DEFAULT = Settings()
+
+def title_of(comparison: Comparison) -> str:
+    """What the report is called."""
+    labels = {entrant.label for compared in comparison.tasks for entrant in compared.task.entrants}
+    where = comparison.tasks[0].task.title if len(comparison.tasks) == 1 else counted(len(comparison.tasks), "task")
+    return f"{counted(len(labels), 'system')} on {where}"
 
 
 def summary_of(comparison: Comparison) -> tuple[str, ...]:
@@ -34,7 +38,7 @@ def _leading_both(comparison: Comparison) -> list[str]:
 
 
 def _too_few(comparison: Comparison) -> list[str]:
-    tested = [compared for compared in comparison.tasks if compared.family.tests]
+    tested = [compared for compared in comparison.tasks if tested_conversations(compared)]
     hopeless = [compared for compared in tested if not can_tell_apart(compared, comparison.settings)]
     if not hopeless:
         return []
@@ -47,17 +51,6 @@ def _for_trying(comparison: Comparison) -> list[str]:
     mini = [compared.task.id for compared in comparison.tasks if compared.task.dataset.bundled]
     which = "All tasks are bundled mini sets" if len(mini) == len(comparison.tasks) else f"Bundled mini sets: {listed(mini)}"
     return [f"{which}, for trying things out: their numbers say little about systems."] if mini else []
-
-
-def statements_of(task: TaskComparison, settings: Settings = _DEFAULT) -> tuple[str, ...]:
-    """All that one task says, the most important first; ``task.notes`` says what a reader must know beforehand.
-
-    Args:
-        task: The task.
-        settings: Those of the comparison.
-    """
-    told = [*result_statements(task, settings), *difference_statements(task), *slice_statements(task, settings)]
-    return (*told, *consistency_statements(task, settings))
 
 
 def result_statements(compared: TaskComparison, settings: Settings) -> list[str]:
@@ -78,9 +71,10 @@ def difference_statements(compared: TaskComparison) -> list[str]:
 
 
 def _leaders(compared: TaskComparison) -> tuple[str, ...]:
-    """Who is first in retrieval and who in responses; empty where one of the two is not measured, or fewer than two compete."""
+    """Who is first in retrieval and who in responses; empty where either is not measured or has no single first."""
     orders = [standing(compared, measured) for side in ("ranking", "response") if (measured := leading_measure(compared, side)) is not None]
-    return tuple(order[0][0] for order in orders) if len(orders) == 2 and all(len(order) > 1 for order in orders) else ()
+    clear = len(orders) == 2 and all(len(order) > 1 and not as_good(order) for order in orders)
+    return tuple(order[0][0] for order in orders) if clear else ()
 
 
 def _headline(compared: TaskComparison) -> str:
@@ -93,7 +87,9 @@ def _headline(compared: TaskComparison) -> str:
             continue
         label, value = order[0]
         apart = _apart(compared, measured, [label for label, _ in order])
-        found.setdefault((label, apart), []).append(f"{_best_word(measured)} {heading(measured.measure)} ({per_cent(value)} %)")
+        found.setdefault((label, apart), []).append(
+            f"{_best_word(measured)} {heading(measured.measure)} ({per_cent(value)} %{_as_have(as_good(order))})"
+        )
     parts = [f"{label} has the {' and the '.join(bests)}, {apart}" for (label, apart), bests in found.items()]
     return "; ".join(parts) + "." if parts else ""
 
@@ -106,10 +102,15 @@ def _apart(compared: TaskComparison, measured: Measured, order: Sequence[str]) -
             return "the baseline"
         better = any(contrast.first == first == contrast.better for contrast in measured.contrasts)
         return f"{'told apart' if better else 'not told apart'} from the baseline {compared.baseline}"
-    sharing = [other for other in rest if set(measured.systems[other].group) & set(measured.systems[first].group)]
+    sharing = [other for other in rest if share_a_letter(measured.systems[other].group, measured.systems[first].group)]
     if not sharing:
         return "told apart from every other system"
     return f"not told apart from {'any other system' if len(sharing) == len(rest) else listed(sharing)}"
+
+
+def _as_have(names: Sequence[str]) -> str:
+    """Those that have the very same value, which the order of rows alone put after the first."""
+    return f", as {'has' if len(names) == 1 else 'have'} {listed(names)}" if names else ""
 
 
 def _best_word(measured: Measured) -> str:
@@ -133,7 +134,7 @@ def _each_with_each(compared: TaskComparison, measured: Measured, settings: Sett
     own = {_other(contrast, label): contrast for contrast in measured.contrasts if label in (contrast.first, contrast.second)}
     beaten = [other for other, _ in order[1:] if own[other].better == label]
     others = [other for other, _ in order[1:] if other not in beaten]
-    first = f"{label} has the {_best_word(measured)} {heading(measured.measure)}, {per_cent(value)} %"
+    first = f"{label} has the {_best_word(measured)} {heading(measured.measure)}, {per_cent(value)} %{_as_have(as_good(order))}"
     by = sizes(own[other].result.mean or 0.0 for other in beaten)
     if not others:
         return f"{first}: better than every other system, by {by}."

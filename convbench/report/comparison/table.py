@@ -74,7 +74,7 @@ class Section:
         title: Its heading.
         statements: What it says, in sentences, the most important first.
         tables: Its tables.
-        figures: Names of the figures that stand in it (``report.figures``).
+        figures: Kinds of the pictures that stand in it (``report.figures``).
         collapsed: Whether the page shows it folded at first.
     """
 

@@ -19,7 +19,7 @@ _DIGITS = 4
 def browsed(compared: TaskComparison) -> list[Yardstick]:
     """The measures that turns are looked at by: the declared ones; where none is declared, the first tested one of each side."""
     declared = [measure for measure in compared.task.measures if measure.declared and measure.aggregate == "mean"]
-    return declared or [measure for side in ("ranking", "response") if (measure := compared.task.primary(side)) is not None]
+    return declared or list(compared.task.primaries)
 
 
 def turn_index(compared: TaskComparison, settings: Settings, pages: list[int]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from convbench.comparison.model import Comparison
 from convbench.io.atomic import write_text
 from convbench.report.comparison.delimited import csv_text
-from convbench.report.comparison.latex import latex_tables
+from convbench.report.comparison.latex import latex_text
 from convbench.report.comparison.markdown import render_markdown
-from convbench.report.comparison.page import render_page
-from convbench.report.comparison.sections import sections_of
+from convbench.report.comparison.page import write_page
+from convbench.report.comparison.sections import tables_of
 from convbench.report.figures import figures_of, save_pictures
 
 log = logging.getLogger(__name__)
@@ -46,14 +46,12 @@ def write_comparison(comparison: Comparison, folder: Path, *, figures: bool = Tr
     )
     write_text(written.numbers, json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     pictures = {compared.task.id: figures_of(compared) for compared in comparison.tasks}
-    for name, text in latex_tables(comparison).items():
-        write_text(written.tables / name, text)
-    for compared in comparison.tasks:
-        for table in (table for section in sections_of(compared, comparison.settings) for table in section.tables):
-            write_text(written.tables / f"{table.id}.csv", csv_text(table))
+    for table in tables_of(comparison):
+        write_text(written.tables / f"{table.id}.tex", latex_text(table))
+        write_text(written.tables / f"{table.id}.csv", csv_text(table))
     if written.figures is not None:
         save_pictures([picture for drawn in pictures.values() for picture in drawn], written.figures)
     write_text(written.markdown, render_markdown(comparison, pictures if figures else {}))
     log.info("writing the page")
-    write_text(written.page, render_page(comparison))
+    write_page(comparison, written.page)
     return written

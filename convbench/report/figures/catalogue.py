@@ -17,14 +17,14 @@ from convbench.report.figures.scatter import scatter_pictures
 _KINDS = (forest_pictures, depth_pictures, rank_pictures, mosaic_pictures, ladder_pictures, cost_pictures, scatter_pictures)
 
 
-def figures_of(comparison: TaskComparison) -> list[Picture]:
+def figures_of(compared: TaskComparison) -> list[Picture]:
     """The pictures of a task, in the order that a report shows them. None is drawn yet.
 
     Args:
-        comparison: One task of a comparison.
+        compared: One task of a comparison.
     """
     found: dict[str, Picture] = {}
-    for picture in (picture for kind in _KINDS for picture in kind(comparison)):
+    for picture in (picture for kind in _KINDS for picture in kind(compared)):
         name, number = picture.name, 1
         while name.casefold() in found:  # two measures may differ only in what file names cannot hold
             number += 1

@@ -54,14 +54,13 @@ class _Point:
     costs: tuple[float, ...]
 
 
-def cost_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def cost_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One for the declared retrieval measure and one for the declared response measure."""
-    task = comparison.task
+    task = compared.task
     looks = series_of(task)
     known = [entrant for entrant in task.entrants if entrant.competes and entrant.run.results.system["kind"] != "replay"]
-    declared = (task.primary("ranking"), task.primary("response"))
-    for measured in comparison.measured:
-        if measured.measure not in declared:
+    for measured in compared.measured:
+        if measured.measure not in task.primaries:
             continue
         points = []
         for entrant in known:

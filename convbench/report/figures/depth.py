@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convbench.analysis.estimates import Estimate, estimated_means
-from convbench.comparison.model import Settings, TaskComparison
-from convbench.comparison.task import Task, Yardstick
+from convbench.analysis.estimates import Estimate
+from convbench.comparison.model import TaskComparison
+from convbench.comparison.task import Yardstick
 from convbench.report.figures.canvas import NARROW, SMALL, TEXT, WIDE, grid_lines, legend_below, legend_height, new_figure
 from convbench.report.figures.picture import Picture, picture_name
 from convbench.report.figures.series import Series, series_of
@@ -49,12 +49,12 @@ class _Depth:
         return self.systems.get(look.label, _NOTHING)
 
 
-def depth_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def depth_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One for the declared retrieval measure and one for the declared response measure."""
-    task = comparison.task
+    task = compared.task
     series = [look for look in series_of(task).values() if not look.role]
-    for measure in filter(None, (task.primary("ranking"), task.primary("response"))):
-        depths = _depths(comparison, measure)
+    for measure in task.primaries:
+        depths = _depths(compared, measure)
         if len(depths) < 2 or not series:
             continue
         yield Picture(
@@ -68,28 +68,13 @@ def depth_pictures(comparison: TaskComparison) -> Iterator[Picture]:
         )
 
 
-def _depths(comparison: TaskComparison, measure: Yardstick) -> list[_Depth]:
-    for table in comparison.slices:
+def _depths(compared: TaskComparison, measure: Yardstick) -> list[_Depth]:
+    """The rows of the table of depths in which some system has a value; none where the table does not show the measure."""
+    for table in compared.slices:
         if table.name == "depth" and measure.key in table.measures:
             rows = [_Depth(row.value, row.n_turns, row.small, row.systems.get(measure.key, {})) for row in table.rows]
             return [row for row in rows if any(estimate.value is not None for estimate in row.systems.values())]
-    return _computed(comparison.task, measure, Settings())
-
-
-def _computed(task: Task, measure: Yardstick, settings: Settings) -> list[_Depth]:
-    """From the turns themselves, where no table was made."""
-    values = task.values[measure.key]
-    numbers = np.array([turn.number for turn in task.turns])
-    depths = []
-    for number in sorted(set(numbers.tolist())):
-        estimates = estimated_means(np.where((numbers == number)[:, None], values, np.nan), task.clusters, settings.resampling)
-        turns = max(estimate.n_turns for estimate in estimates)
-        conversations = max(estimate.n_conversations for estimate in estimates)
-        small = turns < settings.floor_turns or conversations < settings.floor_conversations
-        if turns:
-            labels = [entrant.label for entrant in task.entrants]
-            depths.append(_Depth(str(number), turns, small, dict(zip(labels, estimates, strict=True))))
-    return depths
+    return []
 
 
 def _in_words(measure: Yardstick, depths: Sequence[_Depth], series: Sequence[Series]) -> str:

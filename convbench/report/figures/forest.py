@@ -45,15 +45,15 @@ class _Row:
         return _Row(self.second, self.first, -self.mean, (-high, -low), self.detectable, self.adjusted, self.significant)
 
 
-def forest_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def forest_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One for each declared measure."""
-    task = comparison.task
+    task = compared.task
     names = {label: look.name for label, look in series_of(task).items()}
-    for measured in comparison.measured:
+    for measured in compared.measured:
         if not measured.measure.declared:
             continue
-        order = [label for label, _ in standing(comparison, measured)]
-        rows, left_out = _rows(measured, comparison.baseline, order)
+        order = [label for label, _ in standing(compared, measured)]
+        rows, left_out = _rows(measured, compared.baseline, order)
         if not rows:
             continue
         chosen = f" Of {len(rows) + left_out} pairs, neighbours by rank and the best against each are shown." if left_out else ""

@@ -29,40 +29,42 @@ class _Panel:
     rungs: tuple[tuple[str, Estimate], ...]
 
 
-def ladder_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def ladder_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One for the evidence ladders, one for the history ladders."""
-    consistency, task = comparison.consistency, comparison.task
+    consistency, task = compared.consistency, compared.task
     responses, rankings = consistency.response_measure, consistency.retrieval_measure
     if responses is not None and consistency.evidence:
         title = axis_title(task.measure(responses))
         panels = [_panel(ladder.name, title, 0, [(rung, value) for rung, _, value in ladder.rungs]) for ladder in consistency.evidence]
         caption = "Each bar is one system's response quality when it is shown that evidence, with its interval."
-        yield from _picture(comparison, "evidence", caption, panels)
+        yield from _picture(compared, "evidence", caption, panels)
     panels = []
     for ladder in consistency.history:
-        for key, place, side in ((rankings, 1, 2), (responses, 0, 3)):
+        retrieved = [(rung.condition, rung.retrieval) for rung in ladder.rungs]
+        responded = [(rung.condition, rung.response) for rung in ladder.rungs]
+        for key, place, values in ((rankings, 1, retrieved), (responses, 0, responded)):
             if key is not None:
-                values = [(rung[0], value) for rung in ladder.rungs if isinstance(value := rung[side], Estimate)]
                 panels.append(_panel(ladder.name, axis_title(task.measure(key)), place, values))
     yield from _picture(
-        comparison, "history", "Each bar is one system's value when it reads that much of the history, with its interval.", panels
+        compared, "history", "Each bar is one system's value when it reads that much of the history, with its interval.", panels
     )
 
 
-def _panel(system: str, measure: str, place: int, rungs: Sequence[tuple[str, Estimate]]) -> _Panel:
-    return _Panel(plain(system), measure, place, tuple((plain(rung), value) for rung, value in rungs if value.value is not None))
+def _panel(system: str, measure: str, place: int, rungs: Sequence[tuple[str, Estimate | None]]) -> _Panel:
+    known = tuple((plain(rung), value) for rung, value in rungs if value is not None and value.value is not None)
+    return _Panel(plain(system), measure, place, known)
 
 
-def _picture(comparison: TaskComparison, ladder: str, caption: str, panels: Sequence[_Panel]) -> Iterator[Picture]:
+def _picture(compared: TaskComparison, ladder: str, caption: str, panels: Sequence[_Panel]) -> Iterator[Picture]:
     shown = [panel for panel in panels if len(panel.rungs) > 1]
     if not shown:
         return
     said = [
         f"{panel.system}, {panel.measure}: " + ", ".join(f"{rung} {with_interval(value)}" for rung, value in panel.rungs) for panel in shown
     ]
-    title = f"{ladder.capitalize()} ladder, {plain(comparison.task.title, 60)}"
+    title = f"{ladder.capitalize()} ladder, {plain(compared.task.title, 60)}"
     yield Picture(
-        name=picture_name(comparison.task.id, "ladder", ladder),
+        name=picture_name(compared.task.id, "ladder", ladder),
         kind="ladder",
         title=title,
         caption=caption,

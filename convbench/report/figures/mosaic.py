@@ -27,9 +27,9 @@ _FITS = 0.17
 """Cells that are narrower, or lower than two thirds of it, have their number beside them; as a share of the side."""
 
 
-def mosaic_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def mosaic_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One with a mosaic for each entrant that has both sides."""
-    task, consistency = comparison.task, comparison.consistency
+    task, consistency = compared.task, compared.consistency
     outcomes = [outcome for outcome in consistency.outcomes if sum(outcome.counts)]
     if not outcomes or consistency.response_measure is None:
         return

@@ -26,9 +26,9 @@ _TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SAID = (1, 3, 10, 100)
 
 
-def rank_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def rank_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One, where runs have rankings; entrants that were only shown other evidence rank as their system does and are left out."""
-    task = comparison.task
+    task = compared.task
     looks, sides = series_of(task), sides_of(task)
     lines: list[_Line] = []
     turns = 0

@@ -54,12 +54,12 @@ class _Turns:
     squares: bool
 
 
-def scatter_pictures(comparison: TaskComparison) -> Iterator[Picture]:
+def scatter_pictures(compared: TaskComparison) -> Iterator[Picture]:
     """One for the declared retrieval measure and one for the declared response measure: the baseline against the best, or the first two."""
-    task = comparison.task
+    task = compared.task
     names = {label: look.name for label, look in series_of(task).items()}
-    for measure in filter(None, (task.primary("ranking"), task.primary("response"))):
-        pair = _pair(task, measure, comparison.baseline)
+    for measure in task.primaries:
+        pair = _pair(task, measure, compared.baseline)
         turns = _turns(task, measure, pair) if pair else None
         if turns is None:
             continue

@@ -1,4 +1,4 @@
-"""What becomes of retrieved gold: the 2×2 of each run, response quality by rank of the gold, and the joint score."""
+"""What becomes of retrieved gold: the outcomes (2×2) of each run, response quality by rank of the gold, and the joint score."""
 
 from __future__ import annotations
 
