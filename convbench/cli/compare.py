@@ -61,19 +61,22 @@ def command(
     from convbench.analysis.resampling import Resampling
     from convbench.comparison.build import compare
     from convbench.comparison.model import Settings
+    from convbench.errors import UsageError
     from convbench.harness.finished import run_folders
     from convbench.report.comparison.write import write_comparison
 
-    folders = [folder for path in runs for folder in run_folders(path)]
+    folder = out or run_folders(runs[0])[0].parent / "comparison"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; expected a folder for the report")
     settings = Settings(Resampling(resamples, seed), alpha, floor, hit_depth=hit_depth, good=good)
     comparison = compare(
-        folders,
+        runs,
         baseline=baseline,
         measures=measures or None,
         allow_different_collections=allow_different_collections,
         settings=settings,
     )
-    written = write_comparison(comparison, out or folders[0].parent / "comparison", figures=not no_figures)
+    written = write_comparison(comparison, folder, figures=not no_figures)
     if as_json:
         click.echo(json.dumps(comparison.to_json(), ensure_ascii=False, allow_nan=False))
     else:

@@ -16,24 +16,24 @@ from convbench.comparison.power import can_tell_apart, least_p, tested_conversat
 from convbench.comparison.slice_tables import slice_tables
 from convbench.comparison.task import Task
 from convbench.errors import UsageError
-from convbench.harness.finished import FinishedRun, load_run
+from convbench.harness.finished import FinishedRun, load_run, run_folders
 from convbench.registry import did_you_mean
 
 log = logging.getLogger(__name__)
 
 
 def compare(
-    runs: Sequence[FinishedRun | str | Path],
+    runs: str | Path | Sequence[FinishedRun | str | Path],
     *,
     baseline: str | None = None,
-    measures: Sequence[str] | None = None,
+    measures: str | Sequence[str] | None = None,
     allow_different_collections: bool = False,
     settings: Settings | None = None,
 ) -> Comparison:
     """Compares finished runs, task by task (a dataset and split each).
 
     Args:
-        runs: Run folders, or runs that are loaded already.
+        runs: Run folders, folders with run folders below them, or runs that are loaded already.
         baseline: The system that all others are tested against, by label or name; None tests each against each.
         measures: Declared measures (``nDCG@3`` or ``protocol/nDCG@3``): only these are compared. None: the usual ones are declared.
         allow_different_collections: Whether runs on other passages are shown in tables apart instead of being refused.
@@ -44,10 +44,12 @@ def compare(
         MissingFileError: A folder holds no finished run, or the dataset's files are gone.
     """
     chosen = settings or Settings()
-    if len(runs) < 2:
-        raise UsageError("a comparison needs two runs or more; give their folders")
-    finished = [run if isinstance(run, FinishedRun) else load_run(run) for run in runs]
-    tasks = tasks_of(finished, measures=measures, allow_different_collections=allow_different_collections)
+    given = [runs] if isinstance(runs, str | Path) else runs
+    finished = [run for one in given for run in ([one] if isinstance(one, FinishedRun) else map(load_run, run_folders(Path(one))))]
+    declared = [measures] if isinstance(measures, str) else measures
+    tasks = tasks_of(finished, measures=declared, allow_different_collections=allow_different_collections)
+    if sum(len(task.entrants) for task in tasks) < 2:
+        raise UsageError("a comparison needs two different runs or more; give their folders")
     baselines = [_baseline(task, baseline) if baseline is not None else None for task in tasks]  # all before any work
     compared = tuple(_compared(task, place, chosen) for task, place in zip(tasks, baselines, strict=True))
     return Comparison(compared, chosen, convbench.__version__)

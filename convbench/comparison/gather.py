@@ -43,9 +43,9 @@ def tasks_of(
         UsageError: Runs on one dataset and split differ in their turns, reading options, collection or signatures; or a measure is unknown.
     """
     _refuse_twice(runs)
-    runs = _distinct(runs)
+    distinct = _distinct(runs)
     tasks = []
-    for (name, split), members in _grouped(runs, lambda run: (run.results.dataset.name, run.results.dataset.split)).items():
+    for (name, split), members in _grouped(distinct, lambda run: (run.results.dataset.name, run.results.dataset.split)).items():
         _refuse_different(members, "reading options", lambda run: str(dict(sorted(run.results.dataset.options.items()))))
         _refuse_different(members, "turns", _turns)
         if not allow_different_collections:
@@ -136,9 +136,9 @@ def _distinct(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     kept: dict[str, FinishedRun] = {}
     for run in runs:
         results = run.results
-        same = kept.setdefault(
-            json.dumps([results.run_sha256, results.system, results.dataset.model_dump(), results.seed], sort_keys=True), run
-        )
+        scored = sorted([result.protocol, result.name, result.signature] for result in results.metrics)
+        made = [results.run_sha256, results.system, results.dataset.model_dump(), results.seed, scored]
+        same = kept.setdefault(json.dumps(made, sort_keys=True), run)
         if same is not run:
             log.warning("%s holds the same run as %s and is left out", run.path, same.path)
     return list(kept.values())

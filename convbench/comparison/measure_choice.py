@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from convbench.comparison.gather import DECLARED
 from convbench.comparison.side_by_side import MeasurePair
 from convbench.errors import UsageError
 from convbench.registry import did_you_mean
 
 
 def usual_measures(pairs: Sequence[MeasurePair]) -> list[MeasurePair]:
-    """The first ranking measure and the first response measure that systems may be ordered by; rankings lead where both have them."""
-    usable = [pair for pair in pairs if pair.has_turns and pair.ranks]
+    """A ranking measure and a response measure, those that a comparison declares first; rankings lead where both runs have them."""
+    usable = sorted((pair for pair in pairs if pair.has_turns and pair.ranks), key=_usual)
     return [first for side in ("ranking", "response") if (first := next((pair for pair in usable if pair.side == side), None)) is not None]
+
+
+def _usual(pair: MeasurePair) -> int:
+    return DECLARED.index(pair.name) if pair.name in DECLARED else len(DECLARED)
 
 
 def named_measures(pairs: Sequence[MeasurePair], names: Iterable[str]) -> list[MeasurePair]:

@@ -10,13 +10,16 @@ from convbench.views.history import REWRITE
 
 
 def run_names(runs: Sequence[Results]) -> list[str]:
-    """A name a run: the system's; where several runs have it, with the conditions in which they differ: ``mine (evidence gold)``."""
+    """A name a run: the system's; where several runs have it, with the conditions in which they differ: ``mine (evidence gold)``.
+
+    What more than half of them have in common goes without saying.
+    """
     names = [str(run.system["name"]) for run in runs]
     conditions = [_conditions(run) for run in runs]
     found = []
     for name, own in zip(names, conditions, strict=True):
-        others = [other for namesake, other in zip(names, conditions, strict=True) if namesake == name]
-        differing = [f"{key} {value}" for key, value in own.items() if any(other.get(key) != value for other in others)]
+        held = [other for namesake, other in zip(names, conditions, strict=True) if namesake == name]
+        differing = [f"{key} {value}" for key, value in own.items() if 2 * sum(other.get(key) == value for other in held) <= len(held)]
         found.append(f"{name} ({', '.join(differing)})" if differing else name)
     return found
 

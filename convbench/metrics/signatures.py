@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from convbench.errors import UsageError
@@ -22,9 +23,19 @@ class Difference:
 
 
 def parsed(signature: str) -> dict[str, str]:
-    """The parts of a signature by key; the measure's name has the key ``measure``, a part without a key is its own (``L17``)."""
+    """The parts of a signature by key: the measure's name has the key ``measure``, ``L17`` the key ``layer``.
+
+    Any other part without a key is its own.
+    """
     name, *parts = signature.split("|")
-    return {"measure": name} | {key: value or key for key, _, value in (part.partition(":") for part in parts)}
+    return {"measure": name} | dict(_part(part) for part in parts)
+
+
+def _part(part: str) -> tuple[str, str]:
+    key, _, value = part.partition(":")
+    if layer := re.fullmatch(r"L(\d+)", part):
+        return "layer", layer[1]
+    return key, value or key
 
 
 def leaves_missing_out(signature: str) -> bool:

@@ -42,7 +42,7 @@ def summary(found: Flips, slices: Sequence[str], listed: int, width: int) -> lis
 
     counts, measure = found.counts, found.measure
     better = "better" if measure.ranks else "higher" if measure.higher_is_better else "lower"
-    text = f"A {better} on {counts.first_better}, equal on {counts.equal}, B {better} on {counts.second_better}"
+    text = f"A {better} on {counts.first_better:,}, equal on {counts.equal:,}, B {better} on {counts.second_better:,}"
     text += f" of {counted(counts.turns, 'turn')}" + (f" with {printable(' and '.join(slices))}" if slices else "")
     if counts.one_sided:
         text += f"; {counted(counts.one_sided, 'turn')} with a value in one run only"

@@ -100,7 +100,7 @@ def test_json_holds_all_turns_unless_fewer_are_asked_for(both):
     assert list(found) == ["first", "second", "measures", "measure", "beside", "slices", "counts", "turns"]
     assert found["first"]["name"] == "bm25-query"
     assert found["second"]["conditions"]["rewriter"] == "human"
-    assert (found["measure"], found["beside"]) == ("convgqr-line/nDCG@3", ["response-overlap/F1-loo"])
+    assert (found["measure"], found["beside"]) == ("convgqr-line/nDCG@3", ["response-overlap/F1-max"])
     ours, theirs = (values_in(folder, "convgqr-line", "nDCG@3") for folder in both)
     differing = {id_ for id_ in ours if ours[id_] != theirs[id_]}
     assert {turn["turn_id"] for turn in found["turns"]} == differing
@@ -283,7 +283,7 @@ def test_what_compares_is_still_shown_where_some_does_not(both, tmp_path):
     differing = {row["name"]: list(row["differing"]) for row in found["measures"] if row["differing"]}
     assert "nDCG@3" in differing
     assert all("depth" in parts for parts in differing.values())
-    assert found["measure"] == "response-overlap/F1-loo"
+    assert found["measure"] == "response-overlap/F1-max"
     assert found["turns"]
     named = convbench("diff", both[0], other, "--measure", "nDCG@3")
     assert named.code == 2

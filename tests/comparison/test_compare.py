@@ -194,7 +194,7 @@ def test_scores_that_do_not_give_the_results_are_refused(runs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["topiocqa/bm25-query"], "two runs or more"),
+        (["topiocqa/bm25-query"], "two different runs or more"),
         (["topiocqa/bm25-query", "topiocqa/bm25-query"], "given twice"),
         (["topiocqa/bm25-query", "topiocqa/bm25-rewrite", "--baseline", "bm25-qery"], "Did you mean 'bm25-query'"),
         (["topiocqa/bm25-query", "topiocqa/bm25-rewrite", "--measure", "nDCG@4"], "Did you mean 'nDCG@3'"),
@@ -268,3 +268,38 @@ def test_the_command_writes_everything(runs, tmp_path):
     before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     succeed("compare", *folders, "-o", out, "--resamples", "1000")
     assert before == {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_files_of_an_earlier_comparison_do_not_stay(runs, tmp_path):
+    out = tmp_path / "out"
+    succeed("compare", runs / "topiocqa", runs / "inscit", "-o", out, "--resamples", "200", "--measure", "nDCG@3")
+    (out / "tables" / "notes.txt").write_text("mine", encoding="utf-8")
+    assert list(out.glob("*/inscit*"))
+    succeed(
+        "compare", *topiocqa(runs, "bm25-query", "bm25-rewrite"), "-o", out, "--resamples", "200", "--measure", "nDCG@3", "--no-figures"
+    )
+    assert not list(out.glob("*/inscit*"))
+    assert not list(out.glob("figures/*"))
+    assert list(out.glob("tables/topiocqa*"))
+    assert (out / "tables" / "notes.txt").exists(), "only what a comparison writes is removed"
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_at_once(runs, tmp_path):
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
+    finished = command("compare", *topiocqa(runs, "bm25-query", "bm25-rewrite"), "-o", tmp_path / "out")
+    assert finished.error == f"{tmp_path / 'out'}: is a file; expected a folder for the report"
+
+
+def test_folders_are_given_as_on_the_command_line(runs):
+    one = compare(runs / "topiocqa", measures="nDCG@3", settings=QUICK)
+    assert len(one.tasks[0].task.entrants) == 5
+    assert [measured.measure.name for measured in one.tasks[0].measured] == ["nDCG@3"]
+
+
+def test_a_copy_that_was_scored_otherwise_is_no_copy(runs, tmp_path):
+    again = shutil.copytree(runs / "topiocqa" / "bm25-query", tmp_path / "again")
+    succeed("score", again, "--protocol", "convgqr-lenient", "--offline")
+    labels = [e.label for e in compare([runs / "topiocqa" / "bm25-query", again], settings=QUICK).tasks[0].task.entrants]
+    assert labels == ["bm25-query (bm25-query)", "bm25-query (again)"]
+    with pytest.raises(UsageError, match="two different runs"):
+        compare([again, shutil.copytree(again, tmp_path / "copy")], settings=QUICK)

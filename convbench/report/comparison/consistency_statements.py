@@ -22,12 +22,19 @@ def consistency_statements(compared: TaskComparison, settings: Settings) -> list
     sentences = []
     if outcomes is not None:
         sentences.append(" ".join([*_gap(outcomes, measure, consistency.hit_depth, level), _shares(outcomes), *direction_notes(compared)]))
-    sentences += [
-        _captured(ladder, measure, level) for ladder in consistency.evidence if ladder.gain is not None and ladder.gain.value is not None
-    ]
-    sentences += [sentence for ladder in consistency.history if (sentence := _exposed(compared, ladder, level))]
-    sentences += [_interaction(grid, measure, settings) for grid in consistency.grids if grid.interaction.value is not None]
-    return sentences
+    return [*sentences, *condition_statements(compared, settings)]
+
+
+def condition_statements(compared: TaskComparison, settings: Settings) -> list[str]:
+    """What runs of one system under several conditions say: ladders and grids."""
+    consistency, level = compared.consistency, settings.resampling.level
+    if consistency.response_measure is None:
+        return []
+    measure = heading(compared.task.measure(consistency.response_measure))
+    captured = [_captured(ladder, measure, level) for ladder in consistency.evidence if ladder.gain and ladder.gain.value is not None]
+    exposed = [sentence for ladder in consistency.history if (sentence := _exposed(compared, ladder, level))]
+    interacting = [_interaction(grid, measure, settings) for grid in consistency.grids if grid.interaction.value is not None]
+    return [*captured, *exposed, *interacting]
 
 
 def _leader(compared: TaskComparison) -> Outcomes | None:

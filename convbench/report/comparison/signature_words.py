@@ -33,6 +33,7 @@ _PHRASES: Mapping[str, Callable[[str], str]] = {
     "eff": lambda value: "effective order" if value == "yes" else "no effective order",
     "nrefs": lambda value: "a varying number of references" if value == "var" else f"{value} references",
     "model": lambda value: f"model {value}",
+    "layer": lambda value: f"layer {value}",
     "idf": lambda value: "idf weights" if value == "yes" else "no idf weights",
     "rescale": lambda value: "rescaled" if value == "yes" else "not rescaled",
     "max": lambda value: f"texts cut at {value} tokens",
@@ -55,5 +56,5 @@ def _phrase(key: str, value: str) -> str:
     if key in _PHRASES:
         return _PHRASES[key](value)
     if key == value:
-        return f"layer {key[1:]}" if key[:1] == "L" and key[1:].isdigit() else key
+        return key
     return f"{key.replace('-', ' ')}: {value}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from convbench.analysis.tie_groups import share_a_letter
 from convbench.comparison.model import Comparison, Contrast, Measured, Settings, TaskComparison
 from convbench.comparison.power import can_tell_apart, tested_conversations, told_apart, too_few_of
+from convbench.report.comparison.consistency_statements import condition_statements
 from convbench.report.comparison.phrases import are, either, interval, listed, sizes
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.standing import as_good, leading_measure, standing
@@ -23,8 +24,15 @@ def title_of(comparison: Comparison) -> str:
 
 def summary_of(comparison: Comparison) -> tuple[str, ...]:
     """The whole comparison in a few sentences: a headline a task, and whether retrieval and responses have the same leader."""
-    headlines = [f"{compared.task.title}: {headline}" for compared in comparison.tasks if (headline := _headline(compared))]
-    return (*headlines, *_leading_both(comparison), *_too_few(comparison), *_for_trying(comparison))
+    said = [f"{compared.task.title}: {sentence}" for compared in comparison.tasks for sentence in _of_task(compared, comparison.settings)]
+    return (*said, *_leading_both(comparison), *_too_few(comparison), *_for_trying(comparison))
+
+
+def _of_task(compared: TaskComparison, settings: Settings) -> list[str]:
+    """Who leads, and what runs under several conditions say; where neither says anything, why not."""
+    headline = _headline(compared)
+    found = [*([headline] if headline else []), *condition_statements(compared, settings)]
+    return found or ["nothing to rank: no two competing systems have a measure in common that systems may be ordered by."]
 
 
 def _leading_both(comparison: Comparison) -> list[str]:
