@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_line import succeed
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.estimates import estimated_means
@@ -17,7 +17,6 @@ from convbench.comparison.task import Entrant, Task, Yardstick
 from convbench.harness.finished import load_run
 from convbench.types import Conversation, Turn, TurnRecord
 
-ROOT = Path(__file__).parents[2]
 PLAN = Resampling(resamples=500, seed=3)
 SETTINGS = Settings(resampling=PLAN)
 UP = Yardstick("p", "up", "up", "up|v:1", "ranking", True, True, "mean", "unit", True, "all")
@@ -243,10 +242,10 @@ def test_columns_are_computed_alike_however_many_at_a_time(monkeypatch):
             assert [c.difference.interval for c in one.contrasts] == [pytest.approx(c.difference.interval) for c in other.contrasts]
 
 
-def test_real_runs_of_the_demo():
-    paths = [ROOT / "runs" / "demo" / "topiocqa" / name for name in ("bm25-history", "bm25-query")]
-    if not all((path / "results.json").exists() for path in paths):
-        pytest.skip("no finished demo runs: make them with `make demo`")
+def test_real_runs(tmp_path):
+    names = ("bm25-history", "bm25-query")
+    succeed("run", *names, "-d", "topiocqa", "--metrics", "retrieval", "--out", tmp_path)
+    paths = [tmp_path / "topiocqa" / name for name in names]
     entrants = tuple(Entrant(path.name, "", load_run(path)) for path in paths)
     turns = entrants[0].run.dataset.turns
     key = ("convgqr-line", "nDCG@3")

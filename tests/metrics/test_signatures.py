@@ -11,7 +11,8 @@ BERT = "bertscore-f1|model:roberta-large@12|L17|idf:no"
 
 def test_parts() -> None:
     assert parsed(ONE) == {"measure": "nDCG@3", "protocol": "convgqr-line", "depth": "100", "ties": "id-desc", "turns": "abc"}
-    assert parsed(BERT)["L17"] == "L17"
+    assert parsed(BERT)["layer"] == "17"
+    assert parsed("BLEU|exp")["exp"] == "exp", "a part without a key is its own"
 
 
 def test_equal_signatures_compare() -> None:
@@ -27,4 +28,8 @@ def test_what_differs_is_named() -> None:
 
 
 def test_a_part_that_only_one_has_differs() -> None:
-    assert differences(BERT, BERT.replace("|L17", "|L16")) == [Difference("L17", "L17", "absent"), Difference("L16", "absent", "L16")]
+    assert differences(BERT, BERT.replace("|L17", "")) == [Difference("layer", "17", "absent")]
+
+
+def test_layers_are_one_part_with_two_values() -> None:
+    assert differences(BERT, BERT.replace("|L17", "|L16")) == [Difference("layer", "17", "16")]
