@@ -25,7 +25,7 @@ LAYERS = [
     {"analysis"},
     {"harness"},
     {"exchange", "comparison"},
-    {"validation", "report"},
+    {"validation", "report", "training"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

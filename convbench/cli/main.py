@@ -22,6 +22,7 @@ _COMMANDS = {
     "import": "convbench.cli.import_",
     "export": "convbench.cli.export",
     "check": "convbench.cli.check",
+    "train": "convbench.cli.train",
     "data": "convbench.cli.data",
     "protocols": "convbench.cli.protocols",
     "baselines": "convbench.cli.baselines",

@@ -34,6 +34,7 @@ from convbench.io.trec_run import read_trec_run
 from convbench.metrics.protocol import Protocol
 from convbench.systems.catalog import system_values
 from convbench.systems.replay import read_records
+from convbench.training.negatives import read_negatives
 from convbench.types import Passage
 from convbench.validation.kinds import Kind
 from convbench.validation.target import Datasets
@@ -151,6 +152,7 @@ TARGETS: dict[str, Target] = {
     "protocol": Target("protocol", lambda path: load_config(Protocol, path)),
     "results": Target("results", only_read(read_results)),
     "agreement": Target("agreement", lambda path: read_agreement(path / "agreement-own.jsonl")),
+    "negatives": Target("negatives", read_negatives),
     "run-folder": Target("run-folder", only_read(lambda path: RunFolder(path).spec())),
     "store": Target("store", only_read(read_manifest)),
     "import-trec": Target("trec-run", imported("trec")),

@@ -1,0 +1,1 @@
+"""Joint fine-tuning of one model for retrieval and response."""
