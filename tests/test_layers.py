@@ -25,7 +25,8 @@ LAYERS = [
     {"analysis"},
     {"harness"},
     {"exchange", "comparison"},
-    {"validation", "report", "training"},
+    {"validation", "report"},
+    {"training"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,39 @@
+"""Which rows are read in one forward pass, and which passes make up a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TypeAlias
+
+from convbench.backends.batches import length_batches
+from convbench.training.rows import Row, Text
+
+Pass: TypeAlias = tuple[Text, ...] | tuple[Row, ...]
+"""Rows that are padded to one length and read at once."""
+
+
+def whole_batch(texts: Sequence[Text], rows: Sequence[Row]) -> list[list[Pass]]:
+    """Everything in one chunk: a pass for each kind of text and one for the rows, since their lengths differ."""
+    kinds = groupby(sorted(texts, key=_kind), key=_kind)
+    found: list[Pass] = [tuple(group) for _, group in kinds]
+    return [[*found, *([tuple(rows)] if rows else [])]]
+
+
+def in_chunks(texts: Sequence[Text], rows: Sequence[Row], tokens: int) -> list[list[Pass]]:
+    """A chunk a pass, of rows of like length.
+
+    Args:
+        texts: What is encoded as at inference.
+        rows: What is read with masks.
+        tokens: Most tokens of a pass, padding included; a row that is longer gets a pass of its own.
+    """
+    encoded = length_batches([len(text.tokens) for text in texts], tokens)
+    masked = length_batches([len(row.tokens) for row in rows], tokens)
+    found: list[Pass] = [tuple(texts[index] for index in batch) for batch in encoded]
+    found += [tuple(rows[index] for index in batch) for batch in masked]
+    return [[each] for each in found]
+
+
+def _kind(text: Text) -> str:
+    return text.reads.kind

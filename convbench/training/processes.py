@@ -1,0 +1,112 @@
+"""Several processes on one training: each takes its share of every batch, gradients are averaged, the first one writes.
+
+Gradients are averaged here and not by ``DistributedDataParallel``: a step may run parts of the model by themselves and go backwards many
+times (chunked gradients), which that wrapper does not see or sees too often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from convbench.errors import ConvbenchError, UsageError
+from convbench.training.train_settings import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.nn import Module, Parameter
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(hours=12)  # the others wait while the first one evaluates
+
+
+def open_accelerator(settings: TrainSettings) -> Accelerator:
+    """The accelerator as the settings and its launcher want it. A process has one; a second call must want the same.
+
+    Raises:
+        UsageError: The launcher shards the model, or a batch cannot be shared out evenly.
+    """
+    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate.utils import DistributedType
+
+    accelerator = Accelerator(
+        cpu=settings.device == "cpu",
+        mixed_precision="bf16" if settings.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
+    if accelerator.distributed_type not in {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}:
+        raise UsageError(
+            f"accelerate is set to {accelerator.distributed_type.value}: expected whole models, one a process (MULTI_GPU or CPU)"
+        )
+    if settings.batch_size % accelerator.num_processes:
+        raise UsageError(f"batch_size {settings.batch_size} over {accelerator.num_processes} processes: expected a multiple of that number")
+    return accelerator
+
+
+def share(units: Sequence[T], accelerator: Accelerator) -> Sequence[T]:
+    """This process's units of a batch: as many as the others', or one more.
+
+    Raises:
+        UsageError: There are fewer units than processes.
+    """
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    if len(units) < processes:
+        raise UsageError(f"a batch of {len(units)} units for {processes} processes: expected one each at least; raise batch_size")
+    return units[len(units) * rank // processes : len(units) * (rank + 1) // processes]
+
+
+def average_gradients(parameters: Iterable[Parameter], accelerator: Accelerator) -> None:
+    """Gives all processes the mean of their gradients; where only some have one, the others count as 0."""
+    import torch
+
+    if accelerator.num_processes == 1:
+        return
+    parameters = list(parameters)
+    having = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=accelerator.device)
+    for parameter, anyone in zip(parameters, accelerator.reduce(having, "sum").tolist(), strict=True):
+        if anyone:
+            own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = accelerator.reduce(own.detach(), "mean")
+
+
+def same_weights(model: Module, accelerator: Accelerator) -> None:
+    """Gives all processes the first one's weights: new ones, an adapter's, may have been drawn differently."""
+    from accelerate.utils import broadcast
+
+    if accelerator.num_processes > 1:
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data.copy_(broadcast(tensor.data))
+
+
+def gathered_objects(own: Sequence[T], accelerator: Accelerator) -> list[T]:
+    """What all processes have, in order of rank."""
+    from accelerate.utils import gather_object
+
+    return list(own) if accelerator.num_processes == 1 else gather_object(list(own))
+
+
+def on_first(work: Callable[[], T], accelerator: Accelerator) -> T:
+    """Does something in the first process only; all get the result, or fail with its error.
+
+    Raises:
+        ConvbenchError: In the other processes, whatever the first one met.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    if accelerator.num_processes == 1:
+        return work()
+    shared: list[T | str | None] = [None, None]
+    if not accelerator.is_main_process:
+        broadcast_object_list(shared)
+        if shared[1] is not None:
+            raise ConvbenchError(f"the first process failed: {shared[1]}")
+        return shared[0]  # type: ignore[return-value]
+    try:
+        result = work()
+    except Exception as error:
+        broadcast_object_list([None, f"{type(error).__name__}: {error}"])
+        raise
+    broadcast_object_list([result, None])
+    return result
