@@ -25,6 +25,8 @@ from convbench.training.loop import DivergedError, Trained, train
 from convbench.training.processes import open_accelerator
 from convbench.training.train_settings import TrainSettings
 
+pytestmark = pytest.mark.slow  # they train, some of them in several processes
+
 TESTS = Path(__file__).parents[1]
 
 

@@ -21,6 +21,8 @@ from convbench.backends.tokens import InputForm
 from convbench.errors import InvariantError, ResourceError, StorageError, UsageError
 from convbench.training.output import write_adapter, write_checkpoint, write_merged
 
+pytestmark = pytest.mark.slow  # they train, some of them in several processes
+
 TEXTS = ("who built the bridge", "agent: it was built in 1933, by many")
 
 
@@ -97,7 +99,7 @@ def test_a_trained_model_comes_back_as_it_was(kind: str, tmp_path: Path) -> None
     assert_same(before, logits(here.model, here.tokenizer))
     found = runs(folder, tmp_path / "run")
     assert found["states"]["writing"] == "ok"
-    assert any(turn["response"] for turn in found["turns"])
+    assert all(turn["response"] is not None for turn in found["turns"])  # random weights may end a response at once
 
 
 def test_a_trained_bert_decoder_is_causal_for_plain_transformers(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from convbench.training.passes import in_chunks, whole_batch
 from convbench.training.rows import Branch, Row, Said, Stem, Text, Vector, apart, together
 from convbench.training.session_mask import positions, visibility
 
+pytestmark = pytest.mark.slow  # they train, some of them in several processes
+
 TOKEN = st.integers(1, 9)
 
 

@@ -27,6 +27,8 @@ from convbench.training.turn_rows import TurnRows, end_token
 from convbench.types import Passage
 from convbench.views.passages import passage_text
 
+pytestmark = pytest.mark.slow  # they train, some of them in several processes
+
 KINDS = ("llama", "bert")
 OBJECTIVES = ("retrieval", "response", "identification", "grounded")
 

@@ -16,6 +16,8 @@ from convbench.training.objectives.weighted import Weights
 from convbench.training.step import JointStep
 from convbench.training.trainable import Trainable, TrainableSettings, open_trainable
 
+pytestmark = pytest.mark.slow  # they train, some of them in several processes
+
 PROCESSES = 2
 CHOICES = settings(Weights(response=0.0, identification=0.5), earlier_responses=0, packed=True)
 
