@@ -14,6 +14,7 @@ from convbench.datasets.plain_words import holds_words, plain_words
 from convbench.datasets.store import PassageStore
 from convbench.metrics.abstention import MARKERS
 from convbench.progress import progress_bar
+from convbench.training.data.examples import passage_key
 from convbench.training.negatives import Kind, Negative
 from convbench.types import Conversation, Passage, Turn, TurnRecord
 from convbench.views.passages import passage_text
@@ -131,7 +132,7 @@ class _Choice:
 
     def __init__(self, turn: Turn, gold: Sequence[Passage], *, keep_answers: bool) -> None:
         self._turn = turn
-        self._gold_texts = {same_text(passage) for passage in gold}
+        self._gold_texts = {passage_key(passage) for passage in gold}
         self._answers = [] if keep_answers else answers(turn)
         self._taken: set[str] = set()
         self.excluded: Counter[Exclusion] = Counter()
@@ -145,14 +146,14 @@ class _Choice:
             if (reason := self._reason(passage)) is not None:
                 self.excluded[reason] += 1
                 continue
-            self._taken.add(same_text(passage))
+            self._taken.add(passage_key(passage))
             taken += 1
             yield passage
 
     def _reason(self, passage: Passage) -> Exclusion | None:
         if passage.id in self._turn.gold:
             return "gold"
-        text = same_text(passage)
+        text = passage_key(passage)
         if text in self._gold_texts:
             return "copy"
         if text in self._taken:
@@ -160,11 +161,6 @@ class _Choice:
         if self._answers and any(holds_words(plain_words(passage_text(passage)), answer) for answer in self._answers):
             return "answer"
         return None
-
-
-def same_text(passage: Passage) -> str:
-    """What two copies of a passage share whatever their ids, titles, case and punctuation: the words of the text."""
-    return plain_words(passage.text) or f"\0{passage_text(passage)}"
 
 
 def answers(turn: Turn) -> list[str]:

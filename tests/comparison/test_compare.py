@@ -273,15 +273,16 @@ def test_the_command_writes_everything(runs, tmp_path):
 def test_files_of_an_earlier_comparison_do_not_stay(runs, tmp_path):
     out = tmp_path / "out"
     succeed("compare", runs / "topiocqa", runs / "inscit", "-o", out, "--resamples", "200", "--measure", "nDCG@3")
-    (out / "tables" / "notes.txt").write_text("mine", encoding="utf-8")
+    for mine in ("tables/mine.csv", "figures/mine.png"):
+        (out / mine).write_text("mine", encoding="utf-8")
     assert list(out.glob("*/inscit*"))
     succeed(
         "compare", *topiocqa(runs, "bm25-query", "bm25-rewrite"), "-o", out, "--resamples", "200", "--measure", "nDCG@3", "--no-figures"
     )
     assert not list(out.glob("*/inscit*"))
-    assert not list(out.glob("figures/*"))
+    assert [path.name for path in out.glob("figures/*")] == ["mine.png"], "only what a comparison wrote is removed"
     assert list(out.glob("tables/topiocqa*"))
-    assert (out / "tables" / "notes.txt").exists(), "only what a comparison writes is removed"
+    assert (out / "tables" / "mine.csv").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused_at_once(runs, tmp_path):

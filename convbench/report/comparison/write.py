@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
+from convbench.comparison.as_json import SCHEMA
 from convbench.comparison.model import Comparison
 from convbench.io.atomic import write_text
+from convbench.io.jsonl import read_json
 from convbench.report.comparison.delimited import csv_text
 from convbench.report.comparison.latex import latex_text
 from convbench.report.comparison.markdown import render_markdown
 from convbench.report.comparison.page import write_page
 from convbench.report.comparison.sections import tables_of
-from convbench.report.figures import Picture, figures_of, save_pictures
+from convbench.report.figures import figures_of, save_pictures
 
 log = logging.getLogger(__name__)
-
-_TABLES, _FIGURES = (".tex", ".csv"), (".svg", ".pdf", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +44,31 @@ def write_comparison(comparison: Comparison, folder: Path, *, figures: bool = Tr
     Raises:
         StorageError: Something cannot be written.
     """
-    earlier = set(_files(folder)) if (folder / "comparison.json").exists() else set()
+    earlier = _earlier(folder)
     written = Written(
         folder / "report.html", folder / "report.md", folder / "comparison.json", folder / "tables", folder / "figures" if figures else None
     )
     write_text(written.numbers, json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     pictures = {compared.task.id: figures_of(compared) for compared in comparison.tasks}
+    kept: set[Path] = set()
     for table in tables_of(comparison):
-        write_text(written.tables / f"{table.id}.tex", latex_text(table))
-        write_text(written.tables / f"{table.id}.csv", csv_text(table))
+        for suffix, text in ((".tex", latex_text(table)), (".csv", csv_text(table))):
+            write_text(written.tables / f"{table.id}{suffix}", text)
+            kept.add(written.tables / f"{table.id}{suffix}")
     if written.figures is not None:
-        save_pictures([picture for drawn in pictures.values() for picture in drawn], written.figures)
+        kept.update(save_pictures([picture for drawn in pictures.values() for picture in drawn], written.figures))
     write_text(written.markdown, render_markdown(comparison, pictures if figures else {}))
     log.info("writing the page")
     write_page(comparison, written.page)
-    _remove(earlier, written, [table.id for table in tables_of(comparison)], pictures if figures else {})
+    for path in earlier - kept:  # they would pass for this comparison's
+        path.unlink(missing_ok=True)
     return written
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """What a comparison puts into its two folders."""
-    for name, suffixes in (("tables", _TABLES), ("figures", _FIGURES)):
-        yield from (path for path in folder.glob(f"{name}/*") if path.suffix in suffixes)
-
-
-def _remove(earlier: set[Path], written: Written, tables: Sequence[str], pictures: Mapping[str, Sequence[Picture]]) -> None:
-    """Files of an earlier comparison that this one did not write again: they would pass for its own."""
-    drawn = {picture.name for some in pictures.values() for picture in some}
-    kept = {written.tables / f"{name}{suffix}" for name in tables for suffix in _TABLES}
-    if written.figures is not None:
-        kept |= {written.figures / f"{name}{suffix}" for name in drawn for suffix in _FIGURES}
-        kept |= {written.figures / f"{name}-dark.png" for name in drawn}
-    for path in earlier - kept:
-        path.unlink(missing_ok=True)
+def _earlier(folder: Path) -> set[Path]:
+    """Tables and pictures of the comparison that the folder holds, known by the names of its tasks; nothing else that lies there."""
+    numbers = folder / "comparison.json"
+    held = read_json(numbers) if numbers.exists() else None
+    tasks = held.get("tasks") if isinstance(held, dict) and held.get("schema") == SCHEMA else None
+    ids = [task["id"] for task in tasks or () if isinstance(task, dict) and isinstance(task.get("id"), str)]
+    return {path for id_ in ids for name in ("tables", "figures") for path in (folder / name).glob(f"{escape(id_)}-*")}

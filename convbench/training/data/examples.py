@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from convbench.datasets.plain_words import plain_words
 from convbench.types import Passage, Turn, conversation_of
+from convbench.views.passages import passage_text
 
 Objective = Literal["retrieval", "response", "identification"]
 """``L_R``, ``L_G`` and ``L_CII`` of UniConv (Mo et al. 2025)."""
@@ -58,11 +59,11 @@ class Example:
 
 
 def passage_key(passage: Passage) -> str:
-    """What a passage shares with its copies, in any collection: a digest of its text without case, punctuation and blanks.
+    """What a passage shares with its copies, in any collection: a digest of its text without title, case, punctuation and blanks.
 
     Passages of one id have one text, so keys also tell what ids would; ids themselves repeat from collection to collection.
     """
-    return blake2b((plain_words(passage.text) or passage.text).encode(), digest_size=16).hexdigest()
+    return blake2b((plain_words(passage.text) or f"\0{passage_text(passage)}").encode(), digest_size=16).hexdigest()
 
 
 def possible(objectives: Sequence[Objective], gold: Sequence[Passage], response: str | None) -> frozenset[Objective]:
