@@ -36,7 +36,9 @@ def command(
     from convbench.exchange.base import ExportRequest
 
     chosen = FORMATS.get(format_name)
-    if dataset is None and source != Source(data=None, split=None, corpus=None, rewrites=None, options={}, limit=None):
-        raise UsageError("--data, --split, --corpus, --rewrites, --option and --limit say how a dataset is read: name it with -d")
+    if dataset is None and source != Source(data=None, split=None, corpus=None, rewrites=None, options={}, limit=None, conversations=None):
+        raise UsageError(
+            "--data, --split, --corpus, --rewrites, --option, --conversations and --limit say how a dataset is read: name it with -d"
+        )
     opened = source.open(dataset) if dataset else None
     show_summary(chosen.export(ExportRequest(run, opened, out, turn_ids)), as_json=as_json)

@@ -15,6 +15,7 @@ from convbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from convbench.datasets.loading import Dataset
+    from convbench.datasets.selection import Selection as ConversationSelection
     from convbench.harness.results import Results
     from convbench.harness.spec import DatasetSpec
     from convbench.metrics.selection import Selection
@@ -34,13 +35,14 @@ class Source:
     rewrites: Path | None
     options: dict[str, str]
     limit: int | None
+    conversations: ConversationSelection | None
 
     def spec(self, name: str) -> DatasetSpec:
         """The specification of one dataset read from here, with absolute paths: a run folder may be used from another place."""
         from convbench.harness.spec import DatasetSpec
 
         paths = {key: str(path.absolute()) for key in ("data", "corpus", "rewrites") if (path := getattr(self, key)) is not None}
-        return DatasetSpec(name=name, split=self.split, options=self.options, limit=self.limit, **paths)
+        return DatasetSpec(name=name, split=self.split, options=self.options, limit=self.limit, conversations=self.conversations, **paths)
 
     def open(self, name: str) -> Dataset:
         """Reads one dataset from here."""
@@ -53,9 +55,10 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
     """Where a dataset is read from; the command gets one ``source``."""
 
     @functools.wraps(function)
-    def with_source(*arguments: Any, options: tuple[str, ...], **given: Any) -> None:
+    def with_source(*arguments: Any, options: tuple[str, ...], conversations: str | None, **given: Any) -> None:
         own = {key: given.pop(key) for key in ("data", "split", "corpus", "rewrites", "limit")}
-        function(*arguments, source=Source(options=parse_options(options), **own), **given)
+        source = Source(options=parse_options(options), conversations=_parse_conversations(conversations), **own)
+        function(*arguments, source=source, **given)
 
     command = with_source
     decorators = [
@@ -67,6 +70,11 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--rewrites", type=click.Path(path_type=Path), help="JSONL of {turn_id, rewrite}, for rewrites that come apart."),
         click.option(
             "--option", "options", multiple=True, metavar="NAME=VALUE", help="Reading option of the dataset (first-question=rewrite ...)."
+        ),
+        click.option(
+            "--conversations",
+            metavar="PART:SIZE:SALT",
+            help="Use only the part that a rule kept or held out (held-out:40:dev, kept:1/3:dev).",
         ),
         click.option("--limit", type=click.IntRange(min=1), metavar="CONVERSATIONS", help="Use only the first so many conversations."),
     ]
@@ -138,6 +146,14 @@ def parse_options(pairs: tuple[str, ...], option: str = "--option", form: str = 
             raise UsageError(f"{option} {pair!r}: expected {form}")
         parsed[name] = value
     return parsed
+
+
+def _parse_conversations(text: str | None) -> ConversationSelection | None:
+    if text is None:
+        return None
+    from convbench.datasets.selection import Selection as ConversationSelection
+
+    return ConversationSelection.parse(text)
 
 
 def read_value(text: str) -> Any:

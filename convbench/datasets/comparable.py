@@ -55,7 +55,7 @@ def open_others(own: DatasetRequest, split: str, named: Sequence[DatasetRequest]
         facts = dataset_facts(own)
         for other in sorted({*facts.splits.values()} - {split, MINI}):
             try:
-                yield open_dataset(replace(own, split=other, rewrites=None, limit=None))
+                yield open_dataset(replace(own, split=other, rewrites=None, limit=None, conversations=None))
             except (MissingFileError, DataError) as error:
                 yield f"{facts.name} {other}: {error}"
     for request in named:

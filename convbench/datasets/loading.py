@@ -1,4 +1,4 @@
-"""Opening a dataset by name: official files or the bundled mini set, rewrites, limit, turn sets, identity."""
+"""Opening a dataset by name: official files or the bundled mini set, rewrites, selection, limit, turn sets, identity."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from convbench.config import load_config
 from convbench.datasets import DATASETS
 from convbench.datasets.base import DatasetAdapter, DatasetCard, DatasetSource
 from convbench.datasets.declaration import DeclaringAdapter, Facts
+from convbench.datasets.selection import Selection, select
 from convbench.errors import DataError, UsageError
 from convbench.io.cache import remembered_sha256
 from convbench.io.jsonl import read_jsonl
@@ -36,7 +37,8 @@ class DatasetRequest:
         corpus: Corpus file or folder, where it lies elsewhere.
         rewrites: JSONL of ``{turn_id, rewrite}``.
         options: Reading options by name.
-        limit: Use the first so many conversations.
+        limit: Use the first so many conversations, of the selected ones.
+        conversations: The part of the conversations to use; None for all.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DatasetRequest:
     rewrites: Path | None = None
     options: Mapping[str, str] | None = None
     limit: int | None = None
+    conversations: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,10 @@ class Dataset:
         split: The canonical split.
         card: Facts about it.
         adapter: Reads its files.
-        conversations: The conversations, after ``limit``, with rewrites applied.
+        conversations: The conversations, after selection and ``limit``, with rewrites applied.
         options: Reading options, defaults filled in.
         files: Files that the conversations were read from.
-        notes: What the user should know (a limit, spare rewrites ...).
+        notes: What the user should know (a selection, a limit, spare rewrites ...).
         bundled: It is the set that ships with convbench, not the user's files.
     """
 
@@ -129,7 +132,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     """Reads a dataset's conversations.
 
     Raises:
-        UsageError: Unknown dataset, split or option (with a suggestion).
+        UsageError: Unknown dataset, split or option (with a suggestion), or the selection leaves no conversation.
         MissingFileError: A file is not there, or several could be meant.
         DataError: A record is malformed.
     """
@@ -150,12 +153,25 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     if rewrites is not None and (request.rewrites or rewrites.exists()):
         conversations = _with_rewrites(conversations, rewrites, notes)
         files = (*files, rewrites)
+    if request.conversations is not None:  # before the limit: the rule needs all conversations, or it would hold out others
+        conversations = _selected(conversations, request.conversations, facts.name, split, notes)
     if request.limit is not None:
         total = len(conversations)
         conversations = tuple(islice(conversations, request.limit))
         if len(conversations) < total:
             notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {facts.name}")
     return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None)
+
+
+def _selected(
+    conversations: Sequence[Conversation], selection: Selection, name: str, split: str, notes: list[str]
+) -> tuple[Conversation, ...]:
+    chosen, total = select(conversations, selection), len(conversations)
+    if not chosen:
+        raise UsageError(f"{name} {split}: nothing is left of {total} conversations: {selection.describe()}")
+    if len(chosen) < total:
+        notes.append(f"{len(chosen)} of {total} conversations ({selection.describe()}): not a result on {name}")
+    return chosen
 
 
 def _refuse_huge_grades(conversations: Sequence[Conversation], files: Sequence[Path]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from convbench.config import Config
 from convbench.datasets.loading import DatasetRequest
+from convbench.datasets.selection import Selection
 from convbench.io.digests import value_sha256
 
 
@@ -20,6 +21,7 @@ class DatasetSpec(Config):
     rewrites: str | None = None
     options: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
     limit: int | None = None
+    conversations: Selection | None = None
 
     def request(self) -> DatasetRequest:
         """The request to open it with."""
@@ -31,6 +33,7 @@ class DatasetSpec(Config):
             rewrites=_path(self.rewrites),
             options=self.options,
             limit=self.limit,
+            conversations=self.conversations,
         )
 
 
@@ -46,6 +49,8 @@ class RunSpec(Config):
         """Identifies what is asked for; what is read for it (split, options, files) is compared by content, see ``Plan.inputs``."""
         system = {key: value for key, value in self.system.items() if key != "description"}
         dataset = self.dataset.model_dump(include={"name", "limit"})
+        if self.dataset.conversations is not None:  # else not even named: runs of versions that knew no selection keep their digest
+            dataset["conversations"] = self.dataset.conversations.model_dump()
         return value_sha256({"system": system, "dataset": dataset, "seed": self.seed})
 
 

@@ -11,8 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,15 @@ from convbench.errors import DataError, UsageError
 from convbench.io.atomic import atomic_folder
 from convbench.io.jsonl import read_json
 from convbench.training.randomness import State
+from convbench.training.replacing import storage_errors
 from convbench.training.schedule import Learner
+from convbench.training.sharding import part_of, reshard, whole
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import Tensor
     from torch.nn import Module
+    from torch.optim import Optimizer
 
 SCHEMA = "convbench.training/1"
 WEIGHTS, TRAINING, STATE = "weights.safetensors", "training.pt", "state.json"
@@ -50,6 +53,32 @@ class Standing:
     waiting: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a training has learnt, whole and on the CPU; empty but in the first process.
+
+    Attributes:
+        weights: Name -> weight that is learnt, or buffer.
+        optimizer: The optimizer's state, as torch gives it.
+        schedule: The schedule's state.
+    """
+
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+
+
+def snapshot(learner: Learner, accelerator: Accelerator) -> Snapshot:
+    """What is to be saved. Where the model is sharded, all processes must take part."""
+    reshard(learner.model)
+    state = learner.optimizer.state_dict()
+    moments = {(number, name): tensor for number, values in state["state"].items() for name, tensor in values.items()}
+    numbers: dict[int, dict[str, Tensor]] = {}
+    for (number, name), tensor in whole(moments, accelerator).items():
+        numbers.setdefault(number, {})[name] = tensor
+    return Snapshot(whole(_own(learner.model), accelerator), {**state, "state": numbers}, learner.schedule.state_dict())
+
+
 class Checkpoints:
     """The checkpoints in a folder.
 
@@ -71,11 +100,11 @@ class Checkpoints:
         names = (path.name for path in self.folder.glob("step-*")) if self.folder.is_dir() else ()
         return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
-    def save(self, learner: Learner, standing: Standing, random: Sequence[State]) -> Path:
-        """Writes a checkpoint, then removes those that no longer count.
+    def save(self, snapshot: Snapshot, standing: Standing, random: Sequence[State]) -> Path:
+        """Writes a checkpoint, then removes those that no longer count. One process alone does.
 
         Args:
-            learner: Model, optimizer and schedule.
+            snapshot: Model, optimizer and schedule.
             standing: How far the training has come.
             random: ``random_state()`` of every process, by rank.
 
@@ -86,10 +115,10 @@ class Checkpoints:
         from safetensors.torch import save_file
 
         path = self.path(standing.step)
-        content = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict(), "random": list(random)}
+        content = {"optimizer": snapshot.optimizer, "schedule": snapshot.schedule, "random": list(random)}
         state = {"schema": SCHEMA, "standing": asdict(standing), "identity": self._identity}
-        with atomic_folder(path) as temporary, _os_errors():
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in _own(learner.model).items()}, temporary / WEIGHTS)
+        with atomic_folder(path) as temporary, storage_errors(path):
+            save_file({name: tensor.contiguous() for name, tensor in snapshot.weights.items()}, temporary / WEIGHTS)
             with (temporary / TRAINING).open("wb") as handle:  # torch hides a full disk when it opens the file itself
                 torch.save(content, handle)
             (temporary / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
@@ -138,7 +167,7 @@ class Checkpoints:
         path = self.path(step) / TRAINING
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            learner.optimizer.load_state_dict(content["optimizer"])
+            learner.optimizer.load_state_dict(_parts(content["optimizer"], learner.optimizer))
             learner.schedule.load_state_dict(content["schedule"])
             state: State = content["random"][rank]
         except Exception as error:  # torch raises nearly anything for a file that is cut or made up
@@ -159,7 +188,7 @@ class Checkpoints:
 
 
 def load_weights(model: Module, checkpoint: Path) -> None:
-    """Puts the weights of a checkpoint, such as the best one, into its model; weights that were not learnt stay as they are.
+    """Puts the weights of a checkpoint, such as the best one, into its model, sharded or not; weights that were not learnt stay.
 
     Raises:
         DataError: It is damaged, or of another model.
@@ -172,11 +201,12 @@ def load_weights(model: Module, checkpoint: Path) -> None:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(path, f"cannot be read ({error}); {_advice(path)}") from None
+    reshard(model)
     own = _own(model)
     if odd := sorted(stored.keys() ^ own.keys()) or [name for name, tensor in own.items() if tensor.shape != stored[name].shape]:
         raise DataError(path, f"is of another model: {odd[0]!r} does not fit", where=odd[0])
     for name, tensor in own.items():
-        tensor.data.copy_(stored[name])
+        tensor.data.copy_(part_of(stored[name], tensor.data))
 
 
 def _own(model: Module) -> dict[str, Tensor]:
@@ -186,21 +216,14 @@ def _own(model: Module) -> dict[str, Tensor]:
     return {**learnt, **{name: buffer for name, buffer in model.named_buffers() if name in stored}}
 
 
-@contextmanager
-def _os_errors() -> Iterator[None]:
-    """A full disk as the ``OSError`` that it is, which safetensors and torch hide."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except SafetensorError as error:
-        if number := re.search(r"os error (\d+)", str(error)):
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
-        raise
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
+def _parts(state: Mapping[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """An optimizer's state with what this process keeps of it; numbers are in the order of its weights."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    own = {
+        number: {name: part_of(tensor, weights[number]) if tensor.ndim else tensor for name, tensor in values.items()}
+        for number, values in state["state"].items()
+    }
+    return {**state, "state": own}
 
 
 def _difference(there: Any, here: Mapping[str, Any]) -> str | None:

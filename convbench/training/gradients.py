@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from convbench.training.data.sampling import Unit
-from convbench.training.processes import average_gradients, gathered_objects, share
+from convbench.training.processes import averaged_gradients, gathered_objects, share
+from convbench.training.schedule import Learner
+from convbench.training.sharding import is_part
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
-    from torch.nn import Parameter
-
 
 TOTAL = "total"
 
@@ -77,7 +77,7 @@ class Gradients:
 def gradients(
     step: Step,
     batches: Sequence[Sequence[Unit]],
-    parameters: Sequence[Parameter],
+    learner: Learner,
     *,
     max_norm: float | None,
     accelerator: Accelerator,
@@ -87,22 +87,24 @@ def gradients(
     Args:
         step: Computes losses.
         batches: What one update learns from; every process is given all of it and takes its share.
-        parameters: What is learnt; without gradients yet.
+        learner: Has the model, whose weights have no gradients yet.
         max_norm: Longest gradient; None: any.
         accelerator: The process and its fellows.
     """
     import torch
 
-    own = [_backward(step, share(batch, accelerator), len(batches), accelerator) for batch in batches]
-    average_gradients(parameters, accelerator)
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, math.inf if max_norm is None else max_norm))
+    with averaged_gradients(learner.model, accelerator):
+        own = [_backward(step, share(batch, accelerator), len(batches), accelerator) for batch in batches]
+    norm: Any = torch.nn.utils.clip_grad_norm_(learner.trainable(), math.inf if max_norm is None else max_norm)
+    if is_part(norm):
+        norm = norm.full_tensor()
     everyone = gathered_objects([(dict(values.losses), values.tokens, tuple(values.ids)) for values in own], accelerator)
     found = [losses for losses, _, _ in everyone]
     names = dict.fromkeys(name for losses in found for name in losses if name != TOTAL)
     return Gradients(
         losses={name: _mean([losses[name] for losses in found if name in losses]) for name in names},
         total=_mean([losses[TOTAL] for losses in found]),
-        norm=norm,
+        norm=float(norm),
         tokens=sum(tokens for _, tokens, _ in everyone),
         ids=tuple(id_ for _, _, ids in everyone for id_ in ids),
     )

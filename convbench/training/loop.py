@@ -20,22 +20,28 @@ from convbench.io.atomic import write_text
 from convbench.io.digests import value_sha256
 from convbench.io.lock import acquire
 from convbench.progress import progress_bar
-from convbench.training.checkpoints import Checkpoints, Standing
+from convbench.training.checkpoints import Checkpoints, Standing, snapshot
 from convbench.training.data.sampling import Pool, batches
 from convbench.training.gradients import Gradients, Step, gradients
 from convbench.training.log import TrainLog
 from convbench.training.loss_curve import draw_curves
-from convbench.training.processes import gathered_objects, on_first, same_weights
+from convbench.training.processes import gathered_objects, on_first, place
 from convbench.training.randomness import random_state, set_random_state
 from convbench.training.schedule import Learner, learner, total_steps
+from convbench.training.sharding import full_state
 from convbench.training.train_settings import TrainSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch import Tensor
     from torch.nn import Module
 
-Evaluate: TypeAlias = Callable[[int], Mapping[str, float]]
-"""From the number of updates to metrics. Called in the first process only, with the model in evaluation mode."""
+Evaluate: TypeAlias = "Callable[[int, Mapping[str, Tensor]], Mapping[str, float]]"
+"""From the number of updates and the model's state (``full_state``) to metrics.
+
+Called in the first process only, while the others wait. Where the model is sharded, it cannot compute there: a model of its own must, with
+this state. Where it is not, the state is the model's own tensors, and the model itself, in evaluation mode, does as well.
+"""
 
 LOG, NAN_BATCH, CHECKPOINTS = "train.jsonl", "nan-batch.json", "checkpoints"
 
@@ -77,7 +83,8 @@ def train(
     The folder gets ``train.jsonl``, ``checkpoints/``, ``loss.svg`` and ``loss.png``. The model ends with the last update's weights.
 
     Args:
-        model: Moved to the accelerator's device; its parameters that require gradients are learnt.
+        model: Moved to the accelerator's device, or sharded; its parameters that require gradients are learnt. To be sharded, it must be
+            what everything computed goes through (``Trainable.module``).
         step: Computes losses with the model.
         pools: The sources' units, in the order of ``training.data.sampling``.
         folder: Of this training alone.
@@ -100,8 +107,7 @@ def train(
     told = {"settings": settings.identity(), "data": _digest(pools), "processes": accelerator.num_processes, **(identity or {})}
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.keep, told)
     with _alone(folder, accelerator):
-        model.to(accelerator.device)
-        same_weights(model, accelerator)
+        place(model, accelerator)
         made = learner(model, settings, steps)
         set_seed(settings.seed, device_specific=True)
         standing = on_first(lambda: _opened(checkpoints, folder), accelerator)
@@ -153,7 +159,7 @@ class _Run:
         found = gradients(
             self.step,
             drawn,
-            self.learner.trainable(),
+            self.learner,
             max_norm=self.settings.max_gradient_norm,
             accelerator=self.accelerator,
         )
@@ -180,7 +186,8 @@ class _Run:
     def _evaluated(self, standing: Standing, log: TrainLog | None) -> Standing:
         """Measures the model, and says whether it is the best so far."""
         self.learner.model.eval()
-        metrics = on_first(lambda: dict(self.evaluate(standing.step)) if self.evaluate else {}, self.accelerator)
+        state = full_state(self.learner.model, self.accelerator)
+        metrics = on_first(lambda: dict(self.evaluate(standing.step, state)) if self.evaluate else {}, self.accelerator)
         if log:
             log.metrics(standing.step, metrics)
         name = self.settings.metric
@@ -196,7 +203,8 @@ class _Run:
         if log:
             log.sync()
         random = gathered_objects([random_state()], self.accelerator)
-        on_first(lambda: self.checkpoints.save(self.learner, standing, random), self.accelerator)
+        content = snapshot(self.learner, self.accelerator)
+        on_first(lambda: self.checkpoints.save(content, standing, random), self.accelerator)
 
     def _is_due(self, step: int, every: int | None) -> bool:
         return every is not None and (step % every == 0 or step == self.steps)

@@ -108,7 +108,8 @@ def given(run: Path, dataset: DatasetSpec, *, cache: Path, offline: bool) -> Ran
 
 def _executed(spec: RunSpec, cache: Path, *, offline: bool) -> tuple[Plan, Execution, dict[str, TurnRecord]]:
     """Runs a specification in a folder of its own under the cache. Rows are kept by what they depend on, so changed files do no harm."""
-    folder = RunFolder(cache / "mining" / value_sha256([spec.digest, spec.dataset.model_dump()])[:32])
+    places = spec.dataset.model_dump(exclude={"conversations"})  # a selection is in the digest already
+    folder = RunFolder(cache / "mining" / value_sha256([spec.digest, places])[:32])
     plan = Plan(spec, folder, cache, offline=offline)
     if not any(turn.gold for turn in plan.dataset.turns):
         place = f"{plan.dataset.name} ({plan.dataset.split})"

@@ -1,16 +1,18 @@
 """Several processes on one training: each takes its share of every batch, gradients are averaged, the first one writes.
 
 Gradients are averaged here and not by ``DistributedDataParallel``: a step may run parts of the model by themselves and go backwards many
-times (chunked gradients), which that wrapper does not see or sees too often.
+times (chunked gradients), which that wrapper does not see or sees too often. Where weights are sharded, ``training.sharding`` averages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from convbench.errors import ConvbenchError, UsageError
+from convbench.training.sharding import is_sharded, shard, wants_sharding, whole_weights
 from convbench.training.train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
     """The accelerator as the settings and its launcher want it. A process has one; a second call must want the same.
 
     Raises:
-        UsageError: The launcher shards the model, or a batch cannot be shared out evenly.
+        UsageError: The launcher wants what is not done here, or a batch cannot be shared out evenly.
     """
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import DistributedType
@@ -36,9 +38,10 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
         mixed_precision="bf16" if settings.precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
-    if accelerator.distributed_type not in {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}:
+    whole = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
+    if not wants_sharding(accelerator) and accelerator.distributed_type not in whole:
         raise UsageError(
-            f"accelerate is set to {accelerator.distributed_type.value}: expected whole models, one a process (MULTI_GPU or CPU)"
+            f"accelerate is set to {accelerator.distributed_type.value}: expected whole models, one a process (MULTI_GPU or CPU), or FSDP"
         )
     if settings.batch_size % accelerator.num_processes:
         raise UsageError(f"batch_size {settings.batch_size} over {accelerator.num_processes} processes: expected a multiple of that number")
@@ -57,13 +60,25 @@ def share(units: Sequence[T], accelerator: Accelerator) -> Sequence[T]:
     return units[len(units) * rank // processes : len(units) * (rank + 1) // processes]
 
 
-def average_gradients(parameters: Iterable[Parameter], accelerator: Accelerator) -> None:
-    """Gives all processes the mean of their gradients; where only some have one, the others count as 0."""
+@contextmanager
+def averaged_gradients(model: Module, accelerator: Accelerator) -> Iterator[None]:
+    """A block of forward and backward passes, after which all processes have the mean of their gradients, or each its part of it.
+
+    Where only some have a gradient, the others count as 0. Within the block the model computes with whole weights.
+    """
+    if is_sharded(model):
+        with whole_weights(model, accelerator):
+            yield
+        return
+    yield
+    _average([weight for weight in model.parameters() if weight.requires_grad], accelerator)
+
+
+def _average(parameters: Sequence[Parameter], accelerator: Accelerator) -> None:
     import torch
 
     if accelerator.num_processes == 1:
         return
-    parameters = list(parameters)
     having = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=accelerator.device)
     for parameter, anyone in zip(parameters, accelerator.reduce(having, "sum").tolist(), strict=True):
         if anyone:
@@ -71,13 +86,26 @@ def average_gradients(parameters: Iterable[Parameter], accelerator: Accelerator)
             parameter.grad = accelerator.reduce(own.detach(), "mean")
 
 
-def same_weights(model: Module, accelerator: Accelerator) -> None:
-    """Gives all processes the first one's weights: new ones, an adapter's, may have been drawn differently."""
+def place(model: Module, accelerator: Accelerator) -> None:
+    """Puts a model onto this process's device, or its part of it, with the first process's weights.
+
+    New weights, an adapter's, may have been drawn differently.
+    """
+    if is_sharded(model):
+        return
+    if not wants_sharding(accelerator):
+        model.to(accelerator.device)
+    _same_weights(model, accelerator)
+    if wants_sharding(accelerator):
+        shard(model, accelerator)
+
+
+def _same_weights(model: Module, accelerator: Accelerator) -> None:
     from accelerate.utils import broadcast
 
     if accelerator.num_processes > 1:
         for tensor in (*model.parameters(), *model.buffers()):
-            tensor.data.copy_(broadcast(tensor.data))
+            tensor.data.copy_(broadcast(tensor.data.to(accelerator.device)))
 
 
 def gathered_objects(own: Sequence[T], accelerator: Accelerator) -> list[T]:

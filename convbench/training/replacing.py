@@ -47,7 +47,9 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
-    """Turns every error of writing into one line; those of safetensors and tokenizers are no ``OSError`` and tell its number in words.
+    """Turns every error of writing into one line.
+
+    Those of safetensors and tokenizers are no ``OSError`` and tell its number in words; torch raises another one on top of it.
 
     Raises:
         StorageError: Writing failed.
@@ -62,6 +64,8 @@ def storage_errors(folder: Path) -> Iterator[None]:
         if found := _OS_ERROR.search(str(error)):
             number = int(found[1])
             raise _as_storage_error(OSError(number, os.strerror(number)), folder) from error
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise _as_storage_error(error.__context__, folder) from error
         raise
 
 

@@ -78,7 +78,7 @@ def _better_split(turn_ids: Collection[str], target: Target, fitting: int) -> tu
     counted = []
     for split in sorted({*dataset_facts(target.request).splits.values()} - {target.dataset.split}):
         try:
-            other = open_dataset(replace(target.request, split=split, rewrites=None, limit=None))
+            other = open_dataset(replace(target.request, split=split, rewrites=None, limit=None, conversations=None))
         except ConvbenchError:
             continue  # its files are not there, or not in order: nothing can be said of it
         counted.append((split, len({turn.id for turn in other.turns} & set(turn_ids))))

@@ -18,6 +18,7 @@ from command_line import convbench, succeed
 from convbench.backends.loaded import Loaded, load
 from convbench.backends.placement import ModelConfig
 from convbench.datasets.loading import DatasetRequest, open_dataset
+from convbench.datasets.selection import Selection
 from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.harness.agreement_file import RunAgreement, read_agreement
 from convbench.harness.finished import load_run
@@ -270,3 +271,12 @@ def test_what_is_read_is_what_is_there(finished: Path) -> None:
     found: RunAgreement = read_agreement(finished / "agreement-own.jsonl")
     assert list(found.turns) == [turn.id for turn in open_dataset(DatasetRequest("topiocqa", limit=2)).turns]
     assert (found.k, found.response) == (5, "own")
+
+
+def test_a_run_on_a_part_of_the_conversations(tmp_path: Path) -> None:
+    part = "held-out:1:x"
+    given = [*RUN, *SHORT, "--conversations", part]
+    succeed("run", folder_of("llama"), *given, "--out", tmp_path)
+    succeed("agree", tmp_path, "--offline")
+    held = open_dataset(DatasetRequest("topiocqa", conversations=Selection.parse(part)))
+    assert list(read_agreement(tmp_path / "agreement-own.jsonl").turns) == [turn.id for turn in held.turns]

@@ -7,10 +7,10 @@ import pytest
 
 from convbench.datasets.comparable import store_at_hand
 from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
+from convbench.datasets.selection import HoldOut, Selection
 from convbench.io.cache import cache_root
 from convbench.training.data.contamination import Contamination, as_json, contamination
 from convbench.training.data.mixture import SourceSpec
-from convbench.training.data.selection import HoldOut, Selection, open_selected
 from convbench.training.data.sources import Source, open_source
 from convbench.training.data.threads import threads_of
 from convbench.types import Conversation, Exchange, Turn
@@ -74,7 +74,7 @@ def test_training_on_the_evaluation_set_is_found_by_id_and_by_text() -> None:
 def test_a_hold_out_rule_on_both_sides_is_clean() -> None:
     rule = {"count": 3, "salt": "x"}
     source = opened(dataset="topiocqa", objectives=["retrieval", "response"], conversations={"hold_out": rule})
-    held = open_selected(DatasetRequest("topiocqa"), Selection.model_validate({"hold_out": rule, "part": "held-out"}))
+    held = open_dataset(DatasetRequest("topiocqa", conversations=Selection.model_validate({"hold_out": rule, "part": "held-out"})))
     found = contamination([source], held, store_at_hand(held, cache_root()))
     assert [finding for finding in found if finding.severity == "error"] == []
 
@@ -177,7 +177,8 @@ class TestRealSamples:
         source = opened(
             dataset="topiocqa", data=data, corpus=corpus, split="dev", objectives=["retrieval", "response"], conversations=selection
         )
-        held = open_selected(DatasetRequest("topiocqa", data, "dev", corpus), Selection(hold_out=RULE, part="held-out"))
+        rule = Selection(hold_out=RULE, part="held-out")
+        held = open_dataset(DatasetRequest("topiocqa", data, "dev", corpus, conversations=rule))
         assert (len(source.material.conversations), len(held.conversations)) == (80, 40)
         found = contamination([source], held, store_at_hand(held, cache_root()))
         assert {finding.severity for finding in found} == {"info"}

@@ -169,7 +169,7 @@ def measured(folder: Path, values: list[float], **changes: Any) -> tuple[TinySte
         folder,
         settings,
         open_accelerator(settings),
-        evaluate=lambda number: {"score": values[number - 1]},
+        evaluate=lambda number, _: {"score": values[number - 1]},
     )
 
 

@@ -98,7 +98,7 @@ class TinyStep:
         losses = {"retrieval": retrieval.item(), "response": response.item()}
         return Values(losses | {"total": sum(WEIGHTS[name] * loss for name, loss in losses.items())}, read + more, ids)
 
-    def evaluate(self, _: int) -> dict[str, float]:
+    def evaluate(self, _: int, __: object) -> dict[str, float]:
         with torch.no_grad():
             return {"likelihood": self.likelihood(["it is 0_1", "it is 5_1"]).item()}
 

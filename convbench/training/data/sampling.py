@@ -15,9 +15,9 @@ from itertools import groupby, islice
 from math import lcm
 from typing import TypeAlias
 
+from convbench.datasets.selection import hash_order
 from convbench.errors import UsageError
 from convbench.training.data.examples import Example
-from convbench.training.data.selection import hash_order
 from convbench.training.data.sources import Source
 
 Unit: TypeAlias = tuple[Example, ...]

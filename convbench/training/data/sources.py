@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
+from convbench.datasets.selection import select
 from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.io.cache import remembered_sha256
 from convbench.training.data.chat import read_chat
@@ -16,7 +17,6 @@ from convbench.training.data.examples import OBJECTIVES, Example, Objective, pos
 from convbench.training.data.material import Material, dataset_material
 from convbench.training.data.mixture import Mixture, SourceSpec, check_mixture
 from convbench.training.data.pairs import read_pairs
-from convbench.training.data.selection import select
 from convbench.types import Passage, Turn
 from convbench.views.history import REWRITE
 

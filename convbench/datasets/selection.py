@@ -1,21 +1,23 @@
-"""Which conversations are trained on, and which are held out: by a rule that can be stated, repeated and recorded."""
+"""Which conversations are used, and which are held out: by a rule that training and evaluation state in the same words."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from convbench.config import Config
-from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
+from convbench.config import Config, build_config
 from convbench.errors import UsageError
 from convbench.types import Conversation
 
 Part = Literal["kept", "held-out"]
+
+_SHARE = re.compile(r"[0-9./]{1,40}(e-[0-9]{1,2})?")
+"""What a share may look like; longer numbers take ``Fraction`` very long."""
 
 
 class HoldOut(Config):
@@ -40,12 +42,23 @@ class HoldOut(Config):
         if value is None:
             return None
         try:
-            share = Fraction(str(value))
+            share = Fraction(str(value)) if _SHARE.fullmatch(str(value)) else None
         except (ValueError, ZeroDivisionError):
-            raise ValueError("expected a share as 0.25 or 1/3") from None
+            share = None
+        if share is None:
+            raise ValueError("expected a share as 0.25 or 1/3")
         if not 0 < share < 1:
             raise ValueError("expected a share above 0 and below 1")
         return str(value)
+
+    @field_validator("salt")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("expected text without halves of surrogate pairs") from None
+        return value
 
     @model_validator(mode="after")
     def _one_size(self) -> HoldOut:
@@ -64,7 +77,7 @@ class HoldOut(Config):
 
 
 class Selection(Config):
-    """The part of a source's conversations that is used.
+    """The part of a dataset's conversations that is used.
 
     Attributes:
         hold_out: The rule.
@@ -73,6 +86,24 @@ class Selection(Config):
 
     hold_out: HoldOut
     part: Part = "kept"
+
+    @classmethod
+    def parse(cls, text: str) -> Selection:
+        """``PART:SIZE:SALT`` as a selection: ``held-out:40:dev``, ``kept:1/3:dev``.
+
+        A whole number is a count, anything else a share. The salt is what stands behind the second colon, further colons with it.
+
+        Raises:
+            UsageError: It is not of that form.
+        """
+        part, _, rest = text.partition(":")
+        size, colon, salt = rest.partition(":")
+        given = f"--conversations {text!r:.80}"
+        if part not in get_args(Part) or not colon:
+            parts = " or ".join(get_args(Part))
+            raise UsageError(f"{given}: expected PART:SIZE:SALT, PART being {parts}, as in held-out:40:dev or kept:1/3:dev")
+        key = "count" if re.fullmatch("[0-9]+", size) else "share"
+        return build_config(cls, {"hold_out": {key: size, "salt": salt}, "part": part}, given)
 
     def describe(self) -> str:
         """The selection in words."""
@@ -90,20 +121,3 @@ def select(conversations: Sequence[Conversation], selection: Selection) -> tuple
     held = set(hash_order(ids, selection.hold_out.salt)[: selection.hold_out.size(len(ids))])
     wanted = selection.part == "held-out"
     return tuple(conversation for conversation in conversations if (conversation.id in held) == wanted)
-
-
-def open_selected(request: DatasetRequest, selection: Selection) -> Dataset:
-    """Opens a dataset with the selected conversations alone, to be evaluated on; a note says so.
-
-    The limit is taken from what was selected, not before it: the rule needs all conversations, or it would hold out others.
-
-    Raises:
-        UsageError: Nothing is left, or as ``open_dataset``.
-    """
-    dataset = open_dataset(replace(request, limit=None))
-    total = len(dataset.conversations)
-    chosen = select(dataset.conversations, selection)[: request.limit]
-    if not chosen:
-        raise UsageError(f"{dataset.name} {dataset.split}: nothing is left of {total} conversations: {selection.describe()}")
-    note = f"{len(chosen)} of {total} conversations ({selection.describe()}): not a result on {dataset.name}"
-    return replace(dataset, conversations=chosen, notes=(*dataset.notes, note))
