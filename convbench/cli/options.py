@@ -83,6 +83,21 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def place_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Where the datasets of a recipe are read from; the command gets ``places``: ``data``, ``corpus``, ``rewrites`` -> dataset -> place."""
+    kinds = {"data": ("DIR", "Folder with a dataset's official files"), "corpus": ("FILE", "Its corpus"), "rewrites": ("FILE", "Its rewrites")}
+
+    @functools.wraps(function)
+    def with_places(*arguments: Any, **given: Any) -> None:
+        places = {kind: parse_options(given.pop(kind), f"--{kind}", f"DATASET={form}") for kind, (form, _) in kinds.items()}
+        function(*arguments, places=places, **given)
+
+    command: Callable[..., None] = with_places
+    for kind, (form, text) in reversed(kinds.items()):
+        command = click.option(f"--{kind}", multiple=True, metavar=f"DATASET={form}", help=f"{text}, in place of the recipe's.")(command)
+    return command
+
+
 def metric_options(function: Callable[..., None]) -> Callable[..., None]:
     """What is scored; the command gets one ``selection``."""
     decorators = [

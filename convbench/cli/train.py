@@ -1,132 +1,128 @@
-"""``convbench train``: what a unified model is trained with."""
+"""``convbench train``: a recipe into a unified checkpoint; and the commands around it."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from convbench.cli.options import DATASET_HELP, Source, data_options, environment_options, parse_options, read_profile, read_value
-from convbench.errors import UsageError
+from convbench.cli.options import environment_options, parse_options, place_options, read_value
 
 if TYPE_CHECKING:
-    from convbench.training.mined_rankings import Rankings
-    from convbench.training.negatives import NegativesHeader
+    from collections.abc import Mapping
+
+    from convbench.training.fine_tune import FineTuned
+    from convbench.training.recipe import Recipe
+
+_COMMANDS = {"mine": "convbench.cli.mine", "study": "convbench.cli.study"}
 
 
-@click.group("train")
+class RecipeGroup(click.Group):
+    """A group whose first argument is one of its commands, or else the recipe that is trained."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands beside training itself."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found: click.Command = importlib.import_module(module).command
+        return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """``train RECIPE ...`` is handed on as it is."""
+        if args and args[0] not in (*_COMMANDS, *ctx.help_option_names):
+            ctx.meta[_RECIPE] = True
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or training."""
+        return ("", train_command, args) if ctx.meta.get(_RECIPE) else super().resolve_command(ctx, args)
+
+
+_RECIPE = "convbench.recipe"
+
+
+@click.group("train", cls=RecipeGroup, context_settings={"ignore_unknown_options": True})
 def command() -> None:
-    """Training: hard negatives."""
+    """Train a unified model: `convbench train RECIPE`; mine hard negatives; run an ablation study.
 
-
-@command.command("mine")
-@click.option("--dataset", "-d", required=True, help=f"Dataset ({DATASET_HELP}).")
-@data_options
-@click.option("--with", "system", metavar="SYSTEM", help="What to search with: bm25, a checkpoint, a baseline's name or a system.yaml.")
-@click.option(
-    "--from",
-    "run",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Search nothing: take the rankings of this run (run folder, joint run or TREC run).",
-)
-@click.option(
-    "--query",
-    metavar="VIEW",
-    help="Query view: query, queries, full, last-<n>, rewrite; 'response' is the question with the gold response. Default: the system's.",
-)
-@click.option("--depth", type=click.IntRange(min=1), default=100, show_default=True, help="How many ranks are looked at.")
-@click.option("--skip", type=click.IntRange(min=0), default=0, show_default=True, help="How many first ranks are left out.")
-@click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="Most negatives of each kind a turn.")
-@click.option("--keep-answers", is_flag=True, help="Keep passages that hold a reference response word for word.")
-@click.option("--earlier-gold", is_flag=True, help="Take gold passages of earlier turns of the conversation too.")
-@click.option("--profile", metavar="NAME|FILE", help="How a bare checkpoint is used: a built-in profile, or a JSON or YAML file.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (model.device=cuda ...).")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write (.jsonl).")
-@environment_options
-@click.option("--json", "as_json", is_flag=True, help="Print the file's header as JSON on stdout.")
-def mine_command(
-    dataset: str,
-    source: Source,
-    system: str | None,
-    run: Path | None,
-    query: str | None,
-    depth: int,
-    skip: int,
-    count: int,
-    keep_answers: bool,
-    earlier_gold: bool,
-    profile: str | None,
-    settings: tuple[str, ...],
-    out: Path,
-    cache: Path | None,
-    offline: bool,
-    as_json: bool,
-) -> None:
-    """Mine hard negatives: for every turn with gold, the best-ranked passages that are not gold.
-
-    Left out are copies of gold passages and passages that hold the reference response, which may be relevant though nobody judged them.
-    Searches are kept under the cache: the same one with other rules costs nothing, and one that was interrupted goes on.
+    RECIPE is a train.yaml, or the name of a baseline that has one. See `convbench train RECIPE --help` for its options.
 
     \b
-    convbench train mine -d topiocqa --with bm25 --query response --out negatives.jsonl
-    convbench train mine -d topiocqa --with path/to/checkpoint --skip 5 --earlier-gold --out negatives.jsonl
-    convbench train mine -d topiocqa --from runs/mine --out negatives.jsonl
+    convbench train unified-minilm --data topiocqa=DIR --data inscit=DIR --out runs/unified-minilm
+    convbench train my.yaml --dry-run
     """  # noqa: D301 - click leaves the lines after a backspace as they are
+
+
+@click.command("train")
+@click.argument("recipe", metavar="RECIPE")
+@place_options
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe (training.seed=1 ...).")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the training. Default: runs/train-NAME.")
+@environment_options
+@click.option("--dry-run", is_flag=True, help="Open everything, read a few batches, estimate the memory, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON on stdout.")
+def train_command(
+    recipe: str,
+    places: Mapping[str, Mapping[str, str]],
+    settings: tuple[str, ...],
+    out: Path | None,
+    cache: Path | None,
+    offline: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train a unified model as RECIPE says: a train.yaml, or the name of a baseline that has one.
+
+    The folder gets the checkpoint with its card, the log and its picture, and the runs on the test sets. The same command again goes on
+    where it was stopped.
+    """
     from convbench.io.cache import cache_root
-    from convbench.training.mined_rankings import Search, given, searched
-    from convbench.training.mining import MiningRules, mine
-    from convbench.training.negatives import NegativesHeader, write_negatives
+    from convbench.training.recipe import build_recipe, read_values, recipe_path, with_changes, with_places
 
-    if (system is None) == (run is None):
-        raise UsageError("give either --with SYSTEM, to search, or --from RUN, to take the rankings of a finished run")
-    if run is not None and (query is not None or profile is not None or settings):
-        raise UsageError("--from RUN searches nothing: --query, --profile and --set do not go with it")
-    if skip >= depth:
-        raise UsageError(f"--skip {skip} leaves nothing of --depth {depth}; take more ranks or skip fewer")
-    if out.suffix != ".jsonl":
-        raise UsageError(f"--out {out}: expected the name of a .jsonl file")
+    path = recipe_path(recipe)
     changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
-    spec, place = source.spec(dataset), cache or cache_root()
-    if run is not None:
-        rankings = given(run, spec, cache=place, offline=offline)
-    else:
-        search = Search(system or "", query, depth, read_profile(profile), changes)
-        rankings = searched(search, spec, cache=place, offline=offline)
-    rules = MiningRules(depth, skip, count, keep_answers, earlier_gold)
-    mined = mine(rankings.dataset.conversations, rankings.records, rankings.store, rules)
-    header = NegativesHeader(
-        dataset=rankings.dataset.name,
-        split=rankings.dataset.split,
-        options=dict(rankings.dataset.options),
-        collection=rankings.collection,
-        retriever=rankings.retriever,
-        query=query,
-        depth=depth,
-        skip=skip,
-        count=count,
-        keep_answers=keep_answers,
-        earlier_gold=earlier_gold,
-        counts=mined.counts(count),
-    )
-    write_negatives(out, header, mined.negatives)
-    _show(out, header, rankings, as_json=as_json)
-
-
-def _show(out: Path, header: NegativesHeader, rankings: Rankings, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"path": str(out), **header.as_json()}, ensure_ascii=False))
+    built = build_recipe(with_changes(with_places(read_values(path), places), changes), path)
+    place = cache or cache_root()
+    if dry_run:
+        _dry_run(built, place, offline=offline, as_json=as_json)
         return
-    counts, excluded = header.counts, header.counts["excluded"]
-    click.echo(f"{header.dataset} ({header.split}), {rankings.retriever['name']}: {counts['turns']} turns with gold")
-    left_out = {"gold": "gold", "copies of gold": "copy", "answers": "answer", "repeats": "repeat"}
-    for name, value in (
-        ("retrieved", f"{counts['retrieved']} ({counts['turns_with_fewer']} turns have fewer than {header.count})"),
-        ("earlier gold", counts["earlier_gold"]),
-        ("excluded", ", ".join(f"{what} {excluded[reason]}" for what, reason in left_out.items())),
-        ("no ranking", f"{counts['turns_without_ranking']} turns"),
-    ):
-        click.echo(f"{name:<13} {value}")
-    click.echo(f"negatives: {out}")
+    from convbench.training.fine_tune import fine_tune
+
+    _show(fine_tune(built, out or Path("runs") / f"train-{built.name}", cache=place, offline=offline), as_json=as_json)
+
+
+def _dry_run(recipe: Recipe, cache: Path, *, offline: bool, as_json: bool) -> None:
+    from convbench.training.dry_run import dry_run, show
+
+    found = dry_run(recipe, cache=cache, offline=offline)
+    click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else "\n".join(show(found)))
+
+
+def _show(done: FineTuned, *, as_json: bool) -> None:
+    trained = done.trained
+    if as_json:
+        values: dict[str, Any] = {
+            "checkpoint": str(done.checkpoint),
+            "steps": trained.steps,
+            "chosen_step": trained.chosen_step,
+            "stopped_early": trained.stopped_early,
+            "best": trained.best,
+            "results": {name: results.model_dump(mode="json") for name, results in done.results.items()},
+        }
+        click.echo(json.dumps(values, ensure_ascii=False))
+        return
+    early = ", stopped early" if trained.stopped_early else ""
+    click.echo(f"steps: {trained.steps}{early}; weights of step {trained.chosen_step}")
+    for name, results in done.results.items():
+        for metric in results.metrics:
+            if metric.value is not None and metric.scale == "unit":
+                click.echo(f"{name:<12} {metric.key:<36} {100 * metric.value:5.1f}")
+    click.echo(f"checkpoint: {done.checkpoint}")

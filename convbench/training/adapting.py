@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from pydantic import ConfigDict
 
 from convbench.backends.loaded import Loaded
 from convbench.errors import UsageError
@@ -28,6 +30,8 @@ class LoraSettings:
     alpha: float = 32
     dropout: float = 0.05
     targets: tuple[str, ...] = ()
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where it is part of a recipe
 
 
 def adapted(loaded: Loaded, settings: LoraSettings) -> Any:

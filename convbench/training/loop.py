@@ -57,12 +57,14 @@ class Trained:
     Attributes:
         steps: Updates that were made.
         stopped_early: Whether patience ran out before the last one.
-        checkpoint: The best checkpoint's folder, for ``load_weights``; without a metric the last one's.
+        chosen_step: After which update the metric was best; without a metric the last one.
+        checkpoint: The checkpoint of that update, for ``load_weights``.
         best: The metric there; None without one.
     """
 
     steps: int
     stopped_early: bool
+    chosen_step: int
     checkpoint: Path
     best: float | None
 
@@ -117,7 +119,7 @@ def train(
         standing = run.until_done(standing)
         on_first(lambda: draw_curves(folder / LOG, folder), accelerator)
     chosen = standing.best_step if standing.best_step is not None else standing.step
-    return Trained(standing.step, standing.step < steps, checkpoints.path(chosen), standing.best)
+    return Trained(standing.step, standing.step < steps, chosen, checkpoints.path(chosen), standing.best)
 
 
 @dataclass(frozen=True, slots=True)

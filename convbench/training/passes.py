@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TypeAlias
 
 from convbench.backends.batches import length_batches
@@ -13,11 +12,13 @@ Pass: TypeAlias = tuple[Text, ...] | tuple[Row, ...]
 """Rows that are padded to one length and read at once."""
 
 
+PASS_TOKENS = 8192
+"""Most tokens of a pass where the whole batch is held anyhow: long and short rows apart, so that little is padding."""
+
+
 def whole_batch(texts: Sequence[Text], rows: Sequence[Row]) -> list[list[Pass]]:
-    """Everything in one chunk: a pass for each kind of text and one for the rows, since their lengths differ."""
-    kinds = groupby(sorted(texts, key=_kind), key=_kind)
-    found: list[Pass] = [tuple(group) for _, group in kinds]
-    return [[*found, *([tuple(rows)] if rows else [])]]
+    """Everything in one chunk, whose graph is held until its backward pass; read in passes of rows of like length."""
+    return [[each for chunk in in_chunks(texts, rows, PASS_TOKENS) for each in chunk]]
 
 
 def in_chunks(texts: Sequence[Text], rows: Sequence[Row], tokens: int) -> list[list[Pass]]:
@@ -34,6 +35,3 @@ def in_chunks(texts: Sequence[Text], rows: Sequence[Row], tokens: int) -> list[l
     found += [tuple(rows[index] for index in batch) for batch in masked]
     return [[each] for each in found]
 
-
-def _kind(text: Text) -> str:
-    return text.reads.kind

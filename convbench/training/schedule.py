@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from convbench.errors import UsageError
@@ -83,18 +84,23 @@ def learner(model: Module, settings: TrainSettings, steps: int) -> Learner:
 
     if settings.warmup_steps >= steps:
         raise UsageError(f"warmup_steps {settings.warmup_steps} of {steps} steps: expected fewer, so that something is learnt at full rate")
-    optimizer = AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
+    optimizer = AdamW(_groups(model, settings), lr=settings.learning_rate)
     schedule = get_scheduler(_NAMES[settings.schedule], optimizer, settings.warmup_steps, steps)
     return Learner(model, optimizer, schedule)
 
 
-def _groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters with weight decay and without: norms' weights and biases are vectors, all else is a matrix at least."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _groups(model: Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Parameters by rate and weight decay: norms' weights and biases are vectors and have none, all else is a matrix at least."""
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not trainable:
         raise UsageError("no weight of the model requires a gradient, so there is nothing to learn: unfreeze some, or add an adapter")
-    groups = [
-        {"params": [parameter for parameter in trainable if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    for pattern in settings.rates:
+        if not any(fnmatchcase(name, pattern) for name, _ in trainable):
+            raise UsageError(f"rates: no weight that is learnt has a name like {pattern!r}; names are as {trainable[-1][0]}")
+    groups: dict[tuple[float, float], list[Parameter]] = {}
+    for name, parameter in trainable:
+        rate = next((rate for pattern, rate in settings.rates.items() if fnmatchcase(name, pattern)), settings.learning_rate)
+        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    ordered = sorted(groups.items(), key=lambda group: group[0][0] != settings.learning_rate)  # the first group's rate is what is logged
+    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in ordered]

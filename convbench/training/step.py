@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict
 
 from convbench.backends.sessions import can_share
 from convbench.backends.turn_inputs import NEW_TOKENS
@@ -60,6 +62,8 @@ class StepSettings:
     earlier_responses: int = 4
     new_tokens: int = NEW_TOKENS
     instruction: str = INSTRUCTION
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where it is part of a recipe
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):

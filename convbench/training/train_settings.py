@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ class TrainSettings(Config):
         batch_size: Most examples in a batch, of all processes together.
         gradient_accumulation: Batches whose gradients are averaged into one update. Each is contrasted by itself.
         learning_rate: The highest, which warm-up ends with.
+        rates: Weights that have another highest rate: pattern of their names -> rate (``'*.cls.predictions.transform.*': 1e-3``, for a new
+            head); the first pattern that fits counts. Warm-up and schedule are the same for all.
         schedule: How it falls after warm-up: like a cosine or a line, down to 0 at the last step, or not at all.
         warmup_steps: Updates in which it rises from 0.
         weight_decay: AdamW's (Loshchilov and Hutter 2019), of matrices; norms and biases have none.
@@ -41,6 +43,7 @@ class TrainSettings(Config):
     batch_size: int = Field(default=32, ge=1)
     gradient_accumulation: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
+    rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}  # noqa: RUF012 - pydantic copies defaults
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)

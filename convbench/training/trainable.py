@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import ConfigDict
 
 from convbench.backends.encode import hidden_states, padded
 from convbench.backends.encoder import HFEncoder
@@ -14,6 +16,7 @@ from convbench.backends.placement import ModelConfig
 from convbench.backends.pooling import pool
 from convbench.errors import UsageError
 from convbench.training.adapting import LoraSettings, adapted, check_head, with_dropout, writing_head
+from convbench.training.new_head import with_new_head, without_head
 from convbench.training.rows import Row, Text
 from convbench.training.session_mask import positions, visibility
 
@@ -31,11 +34,16 @@ class TrainableSettings:
         lora: Tune these low-rank matrices and leave the weights alone; None: tune all weights.
         gradient_checkpointing: Keep the states between layers only and compute the others again in the backward pass.
         dropout: Share of activations that are dropped, everywhere but in the low-rank matrices; None: as the checkpoint says.
+        new_head: Begin with a new head that writes, of the kind that the model's architecture has, in the place of the checkpoint's own or
+            of none; all weights are tuned.
     """
 
     lora: LoraSettings | None = None
     gradient_checkpointing: bool = False
     dropout: float | None = None
+    new_head: bool = False
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where it is part of a recipe
 
 
 @dataclass(frozen=True)
@@ -145,13 +153,13 @@ def open_trainable(model: ModelConfig, settings: TrainableSettings | None = None
         UsageError: It has two encoders, or a part of it cannot be tuned as asked.
     """
     wanted = settings or TrainableSettings()
-    encoder = HFEncoder(model, offline=offline, to_respond=True)
+    encoder = HFEncoder(without_head(model, offline=offline) if wanted.new_head else model, offline=offline, to_respond=True)
     if encoder.profile.query_model or encoder.profile.passage_model:
         raise UsageError(
             f"{encoder.checkpoint.label}: queries and passages have an encoder each, and one model is tuned for both: "
             "set query_model and passage_model to null in the profile, or give another checkpoint"
         )
-    loaded = encoder.queries
+    loaded = with_new_head(encoder.queries) if wanted.new_head else encoder.queries
     if loaded.has_head:
         check_head(loaded)
     adapter = adapted(loaded, wanted.lora) if wanted.lora else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ConfigDict
 
 from convbench.errors import UsageError
 from convbench.registry import did_you_mean
@@ -32,6 +34,8 @@ class Weights:
     response: float
     identification: float
     grounded: float = 0.0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # where it is part of a recipe
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():

@@ -1,0 +1,94 @@
+"""Evaluating a checkpoint with the harness: while it is trained, and when it is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from convbench.errors import UsageError
+from convbench.harness.plan import system_config
+from convbench.harness.results import Results
+from convbench.harness.run import run
+from convbench.harness.spec import DatasetSpec, RunSpec
+from convbench.metrics.selection import Selection
+from convbench.registry import did_you_mean
+from convbench.systems.checkpoints import checkpoint_values
+from convbench.training.recipe import Recipe
+
+_SHARED = ("stores", "digests")
+
+
+def set_names(sets: Sequence[DatasetSpec]) -> list[str]:
+    """A name for each set: its dataset's, with a number where a dataset comes twice."""
+    total, seen = Counter(each.name for each in sets), Counter[str]()
+    names = []
+    for each in sets:
+        seen[each.name] += 1
+        names.append(each.name if total[each.name] == 1 else f"{each.name}-{seen[each.name]}")
+    return names
+
+
+def run_checkpoint(
+    checkpoint: Path, recipe: Recipe, sets: Sequence[DatasetSpec], folder: Path, *, cache: Path, offline: bool
+) -> dict[str, Results]:
+    """Runs a checkpoint on sets as ``convbench run`` does; what is finished is kept.
+
+    Args:
+        checkpoint: Its folder.
+        recipe: Has the system's values, its name and seed, and what is scored.
+        sets: What it is run on.
+        folder: Gets a run folder for each set.
+        cache: Folder for stores and indexes.
+        offline: Refuse the network.
+
+    Returns:
+        Name of the set -> results.
+    """
+    values = checkpoint_values(str(checkpoint), profile=None, offline=True) | recipe.evaluation.system | {"name": recipe.name}
+    system = system_config(values, f"{recipe.name}: evaluation.system").model_dump(mode="json")
+    found = {}
+    for name, dataset in zip(set_names(sets), sets, strict=True):
+        spec = RunSpec(system=system, dataset=dataset, seed=recipe.training.seed)
+        found[name] = run(spec, folder / name, Selection(families=recipe.evaluation.metrics), cache=cache, offline=offline)
+    return found
+
+
+def flat_metrics(results: Mapping[str, Results]) -> dict[str, float]:
+    """What was measured, by ``SET/PROTOCOL/MEASURE``, and by ``SET/MEASURE`` where one protocol has it."""
+    found: dict[str, float] = {}
+    for name, each in results.items():
+        computed = [metric for metric in each.metrics if metric.value is not None]
+        times = Counter(metric.name for metric in computed)
+        for metric in computed:
+            key = f"{name}/{metric.name}" if times[metric.name] == 1 else f"{name}/{metric.key}"
+            found[key] = float(metric.value or 0.0)
+    return found
+
+
+def check_metric(name: str | None, metrics: Mapping[str, float]) -> None:
+    """Raises ``UsageError`` where what the best checkpoint is chosen by is not measured; it takes the first evaluation to know."""
+    if name is not None and name not in metrics:
+        raise UsageError(f"training.metric: {name!r} is not measured.{did_you_mean(name, list(metrics))} Measured: {', '.join(metrics)}")
+
+
+@contextmanager
+def passing_indexes(folder: Path, cache: Path) -> Iterator[Path]:
+    """A cache for checkpoints that come and go: collections are those of ``cache``, indexes are removed in the end.
+
+    Args:
+        folder: Where it is made.
+        cache: The lasting one.
+    """
+    passing = folder / "cache"
+    shutil.rmtree(passing, ignore_errors=True)  # links in it are removed, not followed
+    passing.mkdir(parents=True)
+    for name in _SHARED:
+        (cache / name).mkdir(parents=True, exist_ok=True)
+        (passing / name).symlink_to((cache / name).resolve(), target_is_directory=True)
+    try:
+        yield passing
+    finally:
+        shutil.rmtree(passing, ignore_errors=True)

@@ -1,0 +1,198 @@
+"""``convbench train``: a recipe into a checkpoint that ``convbench run`` takes, with a card that says how good it is."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from convbench.datasets.comparable import store_at_hand
+from convbench.datasets.loading import open_dataset
+from convbench.harness.provenance import machine
+from convbench.harness.results import Results
+from convbench.io.atomic import write_text
+from convbench.io.jsonl import read_json
+from convbench.training.card import FACTS, CardFacts, Form, write_card
+from convbench.training.checkpoints import load_weights
+from convbench.training.data.contamination import as_json, contamination
+from convbench.training.data.sampling import batches
+from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint, set_names
+from convbench.training.log import read_log
+from convbench.training.loop import LOG, Trained, train
+from convbench.training.output import write_adapter, write_checkpoint, write_merged
+from convbench.training.prepare import Prepared, prepare
+from convbench.training.processes import on_first, open_accelerator
+from convbench.training.recipe import Recipe
+from convbench.training.sharding import is_sharded
+from convbench.training.trainable import Trainable, open_trainable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT, RUNS, EVALUATIONS, USED = "checkpoint", "runs", "evaluations", "recipe.yaml"
+_IN_MODULE, _IN_ADAPTER = "model.", "base_model.model."
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """What a training left.
+
+    Attributes:
+        checkpoint: The trained checkpoint.
+        trained: How the training went.
+        runs: Name of each test set -> the folder of its run.
+        results: Name of each test set -> its results.
+    """
+
+    checkpoint: Path
+    trained: Trained
+    runs: dict[str, Path]
+    results: dict[str, Results]
+
+
+def fine_tune(recipe: Recipe, out: Path, *, cache: Path, offline: bool) -> FineTuned:
+    """Trains, writes the checkpoint, evaluates it, and writes its card.
+
+    The folder gets ``recipe.yaml`` (the recipe as it was used), what ``loop.train`` writes, ``evaluations/`` (runs on the dev sets),
+    ``checkpoint/`` and ``runs/`` (runs on the test sets). The same call goes on where it was stopped; once it is done, it does nothing.
+
+    Args:
+        recipe: The recipe, with absolute paths.
+        out: Folder of this training alone.
+        cache: Folder for stores and indexes.
+        offline: Refuse the network.
+
+    Raises:
+        ConvbenchError: Anything that a user can act on; finished work stays.
+    """
+    accelerator = open_accelerator(recipe.training)
+    prepared = prepare(recipe, accelerator, cache=cache, offline=offline)
+    found = on_first(lambda: _contamination(prepared, cache), accelerator)
+    trained = train(
+        prepared.trainable.module,
+        prepared.step,
+        prepared.pools,
+        out,
+        recipe.training,
+        accelerator,
+        evaluate=_evaluator(prepared, out, cache) if recipe.evaluation.dev else None,
+        identity=prepared.identity,
+    )
+    return on_first(lambda: _finish(prepared, trained, found, out, cache, offline=offline), accelerator)
+
+
+def _contamination(prepared: Prepared, cache: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the sources share with every evaluation set; what may be a leak is warned of."""
+    evaluation = prepared.recipe.evaluation
+    found = {}
+    for part, sets in (("dev", evaluation.dev), ("test", evaluation.test)):
+        for name, spec in zip(set_names(sets), sets, strict=True):
+            dataset = open_dataset(spec.request())
+            findings = contamination(prepared.sources, dataset, store_at_hand(dataset, cache))
+            for finding in findings:
+                if finding.severity != "info":
+                    log.warning("%s set %s, source %s: %s", part, name, finding.source, finding.message)
+            found[f"{name} ({dataset.split}, {part})"] = as_json(findings)
+    return found
+
+
+def _evaluator(prepared: Prepared, out: Path, cache: Path) -> Callable[[int, Mapping[str, Tensor]], dict[str, float]]:
+    """Evaluates weights on the dev sets, as a checkpoint that is written, run and removed again."""
+    recipe, folder = prepared.recipe, out / EVALUATIONS
+
+    def evaluate(step: int, state: Mapping[str, Tensor]) -> dict[str, float]:
+        checkpoint, runs = folder / CHECKPOINT, folder / f"step-{step:08d}"
+        shutil.rmtree(runs, ignore_errors=True)  # of a try that was stopped, whose weights may have been others
+        _write(prepared.trainable, recipe, _facts(prepared, step, {}, out), checkpoint, state)
+        with passing_indexes(folder, cache) as passing:
+            results = run_checkpoint(checkpoint, recipe, recipe.evaluation.dev, runs, cache=passing, offline=True)
+        shutil.rmtree(checkpoint)
+        metrics = flat_metrics(results)
+        check_metric(recipe.training.metric, metrics)
+        return metrics
+
+    return evaluate
+
+
+def _finish(prepared: Prepared, trained: Trained, found: Mapping[str, Any], out: Path, cache: Path, *, offline: bool) -> FineTuned:
+    """Writes the chosen weights as a checkpoint, evaluates it, and writes its card again with the scores."""
+    recipe, checkpoint = prepared.recipe, out / CHECKPOINT
+    write_text(out / USED, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    facts = _facts(prepared, trained.chosen_step, found, out)
+    if not _is_written(checkpoint, trained.chosen_step):
+        trainable = prepared.trainable
+        if is_sharded(trainable.module):  # its weights are parts, which nothing whole can be loaded into
+            trainable = open_trainable(recipe.model, recipe.tuning, offline=offline)
+        load_weights(trainable.module, trained.checkpoint)
+        _write(trainable, recipe, facts, checkpoint, None)
+    results = run_checkpoint(checkpoint, recipe, recipe.evaluation.test, out / RUNS, cache=cache, offline=offline)
+    write_card(replace(facts, scores=tuple(results.values())), prepared.trainable.loaded.profile, _form(recipe), checkpoint)
+    return FineTuned(checkpoint, trained, {name: out / RUNS / name for name in results}, results)
+
+
+def _write(trainable: Trainable, recipe: Recipe, facts: CardFacts, folder: Path, state: Mapping[str, Tensor] | None) -> None:
+    """Writes the checkpoint in the recipe's form.
+
+    Args:
+        trainable: What was tuned.
+        recipe: Says how it is written.
+        facts: For the card.
+        folder: Where to.
+        state: The weights, named as in ``trainable.module``; None: its own.
+    """
+    loaded, form = trainable.loaded, _form(recipe)
+    own = None if state is None else {name.removeprefix(_IN_MODULE): each for name, each in state.items() if name.startswith(_IN_MODULE)}
+    if trainable.adapter is None:
+        write_checkpoint(loaded.model, loaded.tokenizer, loaded.profile, facts, folder, weights=own)
+    elif form == "merged" and own is None:
+        write_merged(trainable.adapter, loaded.tokenizer, loaded.profile, facts, folder)
+    else:  # while training goes on, the adapter says the same in less
+        weights = None if own is None else {f"{_IN_ADAPTER}{name}": each for name, each in own.items()}
+        base = loaded.checkpoint.located
+        name = str(base.path) if Path(base.name).is_dir() else base.name
+        write_adapter(trainable.adapter, loaded.tokenizer, loaded.profile, facts, name, folder, weights=weights)
+
+
+def _form(recipe: Recipe) -> Form:
+    return "whole" if recipe.tuning.lora is None else recipe.output
+
+
+def _is_written(checkpoint: Path, step: int) -> bool:
+    """Whether the weights of this step were written already."""
+    facts = checkpoint / FACTS
+    return facts.exists() and read_json(facts).get("steps") == step
+
+
+def _facts(prepared: Prepared, step: int, found: Mapping[str, Any], out: Path) -> CardFacts:
+    """What the card of the weights after so many steps states."""
+    recipe = prepared.recipe
+    objectives = {key: value for key, value in asdict(recipe.objectives).items() if key != "weights"}
+    updates = [line for line in read_log(out / LOG) if "losses" in line and line["step"] <= step]
+    drawn = batches(prepared.pools, recipe.training.seed, recipe.training.batch_size)
+    return CardFacts(
+        name=recipe.name,
+        base=prepared.base,
+        sources=[source.as_json() for source in prepared.sources],
+        contamination=found,
+        objectives=asdict(recipe.objectives.weights),
+        settings={
+            "training": recipe.training.model_dump(mode="json", exclude={"seed"}),
+            "objectives": objectives,
+            "tuning": asdict(recipe.tuning),
+            "negatives": prepared.identity["negatives"],
+        },
+        seeds={"order, new weights and dropout": recipe.training.seed},
+        steps=step,
+        examples=sum(len(unit) for batch in islice(drawn, step * recipe.training.gradient_accumulation) for unit in batch),
+        tokens=sum(line["tokens"] for line in updates),
+        seconds=round(sum(line["seconds"] for line in updates), 1),
+        machine=machine({"device": prepared.trainable.loaded.device}),
+        limitations=recipe.limitations,
+    )

@@ -1,0 +1,302 @@
+"""How much memory a training needs in each process, from the model's configuration alone: an estimate, before anything is rented.
+
+**Counted exactly**: weights, gradients and AdamW's two moments, tensor by tensor on torch's meta device, which has shapes and no numbers.
+A plain run holds them whole. A sharded one (``training.sharding``) keeps a part of weights and moments, each tensor cut along its first
+dimension, and during an update whole weights in the precision of computing and whole gradients besides, in float32 where that is bf16.
+
+**Estimated**: what the backward pass needs of the largest chunk. With ``c`` bytes a number in the precision of computing, ``s`` in that of
+the states between layers, hidden size ``d``, all query heads together ``q``, inner size ``f``, a layer keeps of each token
+
+    c (4 q + m f + 4 d) + 8 d
+
+bytes: queries, keys, values (repeated for the query heads, as attention with a mask of its own takes them) and attention's output, 4 q; of
+a gated inner layer gate, its activation, what it gates and their product, m = 4, of a plain one input and output of the activation, m = 2;
+of the two norms the normalised states before and after their scale, 4 d, and the states in float32, 2 x 4 d bytes. Low-rank matrices keep
+of every linear layer that has them the input after dropout, its mask and what lies between the matrices: c (in + r) + in bytes. So the
+chunk needs ``tokens x (layers x that + 2 d s)``, the last states and their gradient included. With gradient checkpointing each layer keeps
+``d s`` a token and one layer at a time all of it: ``tokens x (layers x d s + that + 2 d s)``.
+
+Masks of a packed chunk are ``tokens x longest row x (c a kind of layer + 9)`` bytes: the mask, what it is made of (booleans), and distances
+(8). Logits exist for so many tokens as ``response_loss`` takes at once: ``tokens x vocabulary x (c + 8)`` bytes, in the precision of
+computing, as log-probabilities in float32, and their gradient.
+
+Not counted: what the GPU's driver and libraries take, fragments, buffers of the exchange between GPUs, a mixture of experts' routing.
+Attention is taken to be fused (no scores are kept), as it is where the architecture has it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from convbench.backends.calls import calling_transformers
+from convbench.errors import DataError
+from convbench.io.jsonl import read_json
+from convbench.training.adapting import LoraSettings
+from convbench.training.objectives.response import response_loss
+from convbench.training.trainable import TrainableSettings
+
+if TYPE_CHECKING:
+    from torch.nn import Linear, Module
+
+GIB = 2**30
+LOGITS_AT_ONCE = int(inspect.signature(response_loss).parameters["chunk"].default)
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The largest chunk that is held with a graph.
+
+    Attributes:
+        tokens: Its tokens, padding included.
+        width: Its longest row, in tokens.
+        predicted: Tokens of responses in it that are predicted.
+    """
+
+    tokens: int
+    width: int
+    predicted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What one process needs, in bytes.
+
+    Attributes:
+        model: The model.
+        processes: Among how many everything is shared out; 1: nothing is.
+        parameters: Of the whole model, low-rank matrices included.
+        learnt: Those of them that are tuned.
+        weights: Weights between updates: all of them, or the process's part.
+        computing: Besides, during an update: sharded weights made whole, or copies of linear layers in lower precision.
+        gradients: Of what is tuned, whole.
+        moments: AdamW's two of every tuned parameter.
+        masks: Which token sees which.
+        logits: Of one piece of the response loss.
+        kept: Activations of the chunk without gradient checkpointing.
+        checkpointed: Activations of the chunk with it.
+        checkpointing: Whether the training does it, so that ``checkpointed`` counts in the total and not ``kept``.
+        chunk: The chunk.
+    """
+
+    model: str
+    processes: int
+    parameters: int
+    learnt: int
+    weights: int
+    computing: int
+    gradients: int
+    moments: int
+    masks: int
+    logits: int
+    kept: int
+    checkpointed: int
+    checkpointing: bool
+    chunk: Chunk
+
+    @property
+    def activations(self) -> int:
+        """Those of the training."""
+        return self.checkpointed if self.checkpointing else self.kept
+
+    @property
+    def total(self) -> int:
+        """All that is held at the worst moment, a backward pass."""
+        return self.weights + self.computing + self.gradients + self.moments + self.masks + self.logits + self.activations
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, the total included."""
+        return {**asdict(self), "total": self.total}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What it is made of, in GiB, for printing."""
+        other = self.kept if self.checkpointing else self.checkpointed
+        without = "without" if self.checkpointing else "with"
+        sizes = {
+            "weights": self.weights,
+            "weights while computing": self.computing,
+            "gradients": self.gradients,
+            "AdamW's moments": self.moments,
+            "activations": self.activations,
+            "masks": self.masks,
+            "logits": self.logits,
+            "in all": self.total,
+            f"{without} checkpointing": self.total - self.activations + other,
+        }
+        return [(name, f"{size / GIB:.2f}") for name, size in sizes.items()]
+
+
+def described_model(path: Path, dtype: str | None = None) -> Module:
+    """The decoder that a config.json describes, with its head, without weights.
+
+    Args:
+        path: The file.
+        dtype: Name of a torch dtype; None: what the file names, or float32.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It describes no decoder that transformers knows.
+    """
+    import torch
+
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
+        raise DataError(path, "expected a model's config.json with its model_type")
+    stored = dtype or values.get("dtype") or values.get("torch_dtype") or "float32"
+    with calling_transformers(f"{path}: does not describe a decoder"), torch.device("meta"):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.for_model(**values)
+        model: Module = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, stored))
+    return model
+
+
+def bare_model(model: Any) -> Module:
+    """A loaded model's like, without weights and without what training put into it."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(model.dtype)
+    try:
+        with torch.device("meta"):
+            bare: Any = type(model)(model.config)
+    finally:
+        torch.set_default_dtype(before)
+    bare.tie_weights()
+    own: Module = bare
+    return own
+
+
+def estimate_memory(
+    model: Any,
+    tuning: TrainableSettings,
+    chunk: Chunk,
+    *,
+    name: str,
+    precision: Literal["fp32", "bf16"],
+    processes: int = 1,
+) -> Memory:
+    """Estimates what a process needs.
+
+    Args:
+        model: From ``described_model`` or ``bare_model``.
+        tuning: How it is made trainable.
+        chunk: The largest chunk.
+        name: What the estimate calls the model.
+        precision: Of the training.
+        processes: Among how many the model is sharded; 1: it is whole in each.
+    """
+    sharded, mixed = processes > 1, precision == "bf16"
+    own = [(tuple(weight.shape), weight.element_size()) for weight in model.parameters()]
+    low_rank = _low_rank(model, tuning.lora) if tuning.lora else []
+    tensors, learnt = [*own, *low_rank], low_rank if tuning.lora else own
+    parameters = _numbers(tensors)
+    storing = next(model.parameters()).element_size()
+    computing = 2 if mixed else storing
+    states = computing if sharded else storing
+    sizes = _LayerSizes.of(model)
+    layer = sizes.kept(computing)
+    added = _kept_by_low_rank(model, tuning.lora, computing) if tuning.lora else 0
+    ends = 2 * sizes.hidden * states
+    if sharded:
+        held = parameters * 2 if mixed else _bytes(tensors)
+    else:
+        held = 2 * _numbers(_linear(model, low_rank)) if mixed else 0
+    return Memory(
+        model=name,
+        processes=processes,
+        parameters=parameters,
+        learnt=_numbers(learnt),
+        weights=_bytes(tensors, processes),
+        computing=held,
+        gradients=4 * _numbers(learnt) if sharded and mixed else _bytes(learnt),
+        moments=2 * _bytes(learnt, processes),
+        masks=chunk.tokens * chunk.width * (sizes.kinds * computing + 9),
+        logits=min(chunk.predicted, LOGITS_AT_ONCE) * sizes.vocabulary * (computing + 8),
+        kept=chunk.tokens * (sizes.layers * layer + added + ends),
+        checkpointed=chunk.tokens * (sizes.layers * sizes.hidden * states + layer + added // sizes.layers + ends),
+        checkpointing=tuning.gradient_checkpointing,
+        chunk=chunk,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LayerSizes:
+    """What a configuration says of a layer."""
+
+    hidden: int
+    queries: int
+    inner: int
+    gated: bool
+    layers: int
+    kinds: int
+    vocabulary: int
+
+    @classmethod
+    def of(cls, model: Any) -> _LayerSizes:
+        config = model.config.get_text_config()
+        hidden, heads = int(config.hidden_size), int(config.num_attention_heads)
+        inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+        layers = int(config.num_hidden_layers)
+        widening = sum(each.out_features == inner for each in _linears(model.base_model).values())
+        return cls(
+            hidden=hidden,
+            queries=heads * int(getattr(config, "head_dim", None) or hidden // heads),
+            inner=inner,
+            gated=widening >= 2 * layers,
+            layers=layers,
+            kinds=len(set(getattr(config, "layer_types", None) or [""])),
+            vocabulary=int(config.vocab_size),
+        )
+
+    def kept(self, computing: int) -> int:
+        """Bytes that one layer keeps of a token."""
+        inner = (4 if self.gated else 2) * self.inner
+        return computing * (4 * self.queries + inner + 4 * self.hidden) + 8 * self.hidden
+
+
+def _linears(module: Module) -> dict[str, Linear]:
+    import torch
+
+    return {name: each for name, each in module.named_modules() if isinstance(each, torch.nn.Linear)}
+
+
+def _adapted(model: Any, lora: LoraSettings) -> list[Linear]:
+    """The linear layers that get low-rank matrices, as ``adapting.adapted`` chooses them."""
+    if not lora.targets:
+        return list(_linears(model.base_model).values())
+    ends = tuple(f".{target}" for target in lora.targets)
+    return [each for name, each in _linears(model).items() if name in lora.targets or name.endswith(ends)]
+
+
+def _kept_by_low_rank(model: Any, lora: LoraSettings, computing: int) -> int:
+    """Bytes that low-rank matrices keep of a token, in all layers together."""
+    return sum(computing * (each.in_features + lora.r) + each.in_features for each in _adapted(model, lora))
+
+
+def _low_rank(model: Any, lora: LoraSettings) -> list[tuple[Shape, int]]:
+    """The two matrices of every adapted layer, which peft keeps in float32."""
+    pairs = [((lora.r, each.in_features), (each.out_features, lora.r)) for each in _adapted(model, lora)]
+    return [(shape, 4) for pair in pairs for shape in pair]
+
+
+def _linear(model: Any, low_rank: list[tuple[Shape, int]]) -> Iterator[tuple[Shape, int]]:
+    """The matrices of linear layers that are stored in float32: autocast makes copies of them."""
+    weights = {id(each.weight): each.weight for each in _linears(model).values()}
+    yield from ((tuple(weight.shape), 4) for weight in weights.values() if weight.element_size() == 4)
+    yield from low_rank
+
+
+def _numbers(tensors: Iterable[tuple[Shape, int]]) -> int:
+    return sum(prod(shape) for shape, _ in tensors)
+
+
+def _bytes(tensors: list[tuple[Shape, int]], processes: int = 1) -> int:
+    """Bytes of tensors, or of the first process's part of each."""
+    return sum(-(-shape[0] // processes) * prod(shape[1:]) * size for shape, size in tensors)

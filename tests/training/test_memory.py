@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from backends.checkpoints import make_causal
+from torch import Tensor
+from training.joint import configured, trainable
+
+from convbench.backends.loaded import load
+from convbench.errors import DataError, MissingFileError, ResourceError
+from convbench.systems.catalog import shipped
+from convbench.training.adapting import LoraSettings
+from convbench.training.memory import GIB, LOGITS_AT_ONCE, Chunk, Memory, bare_model, described_model, estimate_memory
+from convbench.training.trainable import Trainable, TrainableSettings
+
+MISTRAL = shipped("baselines") / "unified-paper" / "mistral-7b.config.json"
+KINDS = ("mistral", "qwen3", "gpt-neox", "bert")
+LORA = LoraSettings(r=4)
+CHUNK = Chunk(8 * 100, 100, 300)
+
+
+def estimated(model: Trainable, tuning: TrainableSettings, **changes: Any) -> Memory:
+    return estimate_memory(bare_model(model.loaded.model), tuning, CHUNK, **{"name": "small", "precision": "fp32", **changes})
+
+
+def saved_bytes(model: Trainable, chunk: Chunk) -> int:
+    """Bytes that the backward pass keeps of a chunk of random words, the model's own weights apart."""
+    own = {weight.untyped_storage().data_ptr() for weight in (*model.module.parameters(), *model.module.buffers())}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.randint(10, 590, (chunk.tokens // chunk.width, chunk.width))
+    mask = torch.zeros(len(ids), 1, chunk.width, chunk.width).masked_fill(torch.ones(chunk.width, chunk.width).triu(1).bool(), -1e9)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        states = model.loaded.body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    assert states.requires_grad
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("lora", [None, LORA, LoraSettings(r=3, targets=("q_proj", "v_proj"))], ids=["whole", "lora", "two targets"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_gradients_and_moments_are_those_of_a_real_training(kind: str, lora: LoraSettings | None) -> None:
+    if lora is not None and lora.targets and kind in {"gpt-neox", "bert"}:
+        pytest.skip("its layers have other names")
+    tuning = TrainableSettings(lora=lora, dropout=0.0)
+    model = trainable(kind, tuning)
+    found = estimated(model, tuning)
+    ids = torch.randint(10, 590, (2, 9))
+    model.logits(model.loaded.body(input_ids=ids, use_cache=False).last_hidden_state).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer.step()
+    moments = [each[name] for each in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+    parameters = list(model.module.parameters())
+    assert found.parameters == sum(map(Tensor.numel, parameters))
+    assert found.learnt == sum(map(Tensor.numel, model.parameters()))
+    assert found.weights == sum(each.nbytes for each in parameters)
+    assert found.gradients == sum(each.grad.nbytes for each in parameters if each.grad is not None)
+    assert found.moments == sum(each.nbytes for each in moments)
+    assert found.computing == 0
+
+
+def test_low_rank_matrices_of_a_bfloat16_model_are_float32() -> None:
+    tuning = TrainableSettings(lora=LORA)
+    config = configured("mistral").model_copy(update={"dtype": "bfloat16"})
+    loaded = load(config, "decoder", offline=True)
+    found = estimate_memory(bare_model(loaded.model), tuning, CHUNK, name="small", precision="bf16")
+    from convbench.training.adapting import adapted
+
+    parameters = list(adapted(loaded, LORA).parameters())
+    assert found.weights == sum(each.nbytes for each in parameters)
+    assert found.gradients == sum(each.nbytes for each in parameters if each.requires_grad) == 4 * found.learnt
+    assert found.computing == 2 * found.learnt  # the model's own matrices need no copies
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_activations_are_within_a_quarter_of_what_the_backward_pass_keeps(kind: str, lora: LoraSettings | None) -> None:
+    tuning = TrainableSettings(lora=lora)
+    model = trainable(kind, tuning)
+    found = estimated(model, tuning)
+    measured = saved_bytes(model, CHUNK)
+    print(kind, lora is not None, found.kept / measured)
+    assert 0.75 < found.kept / measured < 1.33
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gpt-neox"])
+def test_checkpointing_keeps_the_states_between_layers(tmp_path: Path, kind: str) -> None:
+    tuning = TrainableSettings(gradient_checkpointing=True)
+    folder = make_causal(tmp_path, kind, num_hidden_layers=12)
+    from convbench.training.trainable import open_trainable
+
+    model = open_trainable(configured(kind, folder), tuning, offline=True)
+    found = estimated(model, tuning)
+    layer = (found.kept - found.checkpointed) / 11 + CHUNK.tokens * 64 * 4 / 11 * 0
+    between = found.checkpointed - layer  # one layer is computed again at a time, which no hook sees
+    print(kind, between / saved_bytes(model, CHUNK))
+    assert 0.75 < between / saved_bytes(model, CHUNK) < 1.33
