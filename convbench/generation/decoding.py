@@ -22,6 +22,9 @@ class DecodingConfig(Config):
         temperature: 0 is greedy.
         top_k: Sample from the k likeliest tokens; 0: from all.
         top_p: Sample from the likeliest tokens that together have this probability.
+        repetition_penalty: Above 1, tokens that were written before in the response get less likely (Keskar et al. 2019: logits above 0 are
+            divided by it, others multiplied).
+        no_repeat_ngram: No run of so many tokens is written twice in a response; 0: any is.
         batch_rows: Most responses written together.
     """
 
@@ -29,6 +32,8 @@ class DecodingConfig(Config):
     temperature: float = Field(default=0.0, ge=0)
     top_k: int = Field(default=0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.0, ge=1, allow_inf_nan=False)
+    no_repeat_ngram: int = Field(default=0, ge=0)
     batch_rows: int = Field(default=8, ge=1)
 
 
@@ -43,20 +48,33 @@ class Chooser:
 
     def __init__(self, config: DecodingConfig, seed: int, turn_ids: Sequence[str]) -> None:
         self._config = config
+        self._processors = _processors(config)
         self._random = {turn_id: np.random.default_rng(_seed(seed, turn_id)) for turn_id in turn_ids}
 
-    def choose(self, turn_ids: Sequence[str], logits: Any) -> list[int]:
+    def choose(self, turn_ids: Sequence[str], logits: Any, written: Sequence[Sequence[int]]) -> list[int]:
         """The next token of each row.
 
         Args:
             turn_ids: The rows that are still being written.
             logits: Shape (rows, vocabulary).
+            written: The tokens of each response so far, equally many.
         """
+        logits = self._without_repetition(logits, written)
         if self._config.temperature == 0:
             greedy: list[int] = logits.argmax(dim=-1).tolist()
             return greedy
         scores = logits.double().cpu().numpy() / self._config.temperature
         return [self._sample(row, self._random[turn_id].random()) for turn_id, row in zip(turn_ids, scores, strict=True)]
+
+    def _without_repetition(self, logits: Any, written: Sequence[Sequence[int]]) -> Any:
+        import torch
+
+        if not (self._processors and written[0]):
+            return logits
+        before, changed = torch.tensor(written, device=logits.device), logits.float()
+        for process in self._processors:
+            changed = process(before, changed)
+        return changed
 
     def _sample(self, scores: npt.NDArray[np.float64], point: float) -> int:
         """Inverse transform sampling over the likeliest tokens, likeliest first."""
@@ -66,6 +84,18 @@ class Chooser:
         kept = int(np.searchsorted(cumulative, self._config.top_p)) + 1
         within = cumulative[:kept] / cumulative[min(kept, len(cumulative)) - 1]
         return int(order[min(int(np.searchsorted(within, point, side="right")), len(within) - 1)])
+
+
+def _processors(config: DecodingConfig) -> list[Any]:
+    """What transformers changes logits with."""
+    from transformers import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+
+    found: list[Any] = []
+    if config.repetition_penalty != 1:
+        found.append(RepetitionPenaltyLogitsProcessor(config.repetition_penalty))
+    if config.no_repeat_ngram:
+        found.append(NoRepeatNGramLogitsProcessor(config.no_repeat_ngram))
+    return found
 
 
 def _seed(seed: int, turn_id: str) -> int:

@@ -96,7 +96,7 @@ def _write(loaded: Loaded, rows: list[_Row], config: DecodingConfig, chooser: Ch
     keys = _key_positions(readings, prefix, width).to(loaded.device)
     ends = end_tokens(loaded)
     while rows:
-        chosen = chooser.choose([row.prompt.turn_id for row in rows], output.logits[:, -1])
+        chosen = chooser.choose([row.prompt.turn_id for row in rows], output.logits[:, -1], [row.tokens for row in rows])
         meter.count(tokens_out=len(rows))
         for row, token in zip(rows, chosen, strict=True):
             row.tokens.append(token)

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from convbench.backends.calls import calling_transformers
 from convbench.errors import DataError
@@ -129,7 +129,7 @@ class Memory:
             "in all": self.total,
             f"{without} checkpointing": self.total - self.activations + other,
         }
-        return [(name, f"{size / GIB:.2f}") for name, size in sizes.items()]
+        return [(name, f"{size / GIB:.3f}") for name, size in sizes.items()]
 
 
 def described_model(path: Path, dtype: str | None = None) -> Module:
@@ -153,7 +153,7 @@ def described_model(path: Path, dtype: str | None = None) -> Module:
         from transformers import AutoConfig, AutoModelForCausalLM
 
         config = AutoConfig.for_model(**values)
-        model: Module = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, stored))
+        model: Module = cast(Any, AutoModelForCausalLM).from_config(config, dtype=getattr(torch, stored))
     return model
 
 
@@ -204,17 +204,15 @@ def estimate_memory(
     layer = sizes.kept(computing)
     added = _kept_by_low_rank(model, tuning.lora, computing) if tuning.lora else 0
     ends = 2 * sizes.hidden * states
-    if sharded:
-        held = parameters * 2 if mixed else _bytes(tensors)
-    else:
-        held = 2 * _numbers(_linear(model, low_rank)) if mixed else 0
+    gathered = 2 * parameters if mixed else _bytes(tensors)
+    copied = 2 * _numbers(_copied(model, low_rank)) if mixed else 0
     return Memory(
         model=name,
         processes=processes,
         parameters=parameters,
         learnt=_numbers(learnt),
         weights=_bytes(tensors, processes),
-        computing=held,
+        computing=gathered if sharded else copied,
         gradients=4 * _numbers(learnt) if sharded and mixed else _bytes(learnt),
         moments=2 * _bytes(learnt, processes),
         masks=chunk.tokens * chunk.width * (sizes.kinds * computing + 9),
@@ -286,7 +284,7 @@ def _low_rank(model: Any, lora: LoraSettings) -> list[tuple[Shape, int]]:
     return [(shape, 4) for pair in pairs for shape in pair]
 
 
-def _linear(model: Any, low_rank: list[tuple[Shape, int]]) -> Iterator[tuple[Shape, int]]:
+def _copied(model: Any, low_rank: list[tuple[Shape, int]]) -> Iterator[tuple[Shape, int]]:
     """The matrices of linear layers that are stored in float32: autocast makes copies of them."""
     weights = {id(each.weight): each.weight for each in _linears(model).values()}
     yield from ((tuple(weight.shape), 4) for weight in weights.values() if weight.element_size() == 4)

@@ -56,6 +56,7 @@ class Recipe(Config):
         output: With LoRA: the ``adapter`` alone, or a whole model with it ``merged`` in. Without LoRA the whole model is written.
         evaluation: What it is evaluated on.
         limitations: Sentences for the card.
+        memory_of: A config.json: ``--dry-run`` also estimates the memory for the model that it describes; a small one may stand in for it.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -70,6 +71,7 @@ class Recipe(Config):
     output: Literal["adapter", "merged"] = "adapter"
     evaluation: Evaluation = Evaluation()
     limitations: list[str] = []  # noqa: RUF012
+    memory_of: Path | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
@@ -183,7 +185,9 @@ def _changed(inner: Any, path: list[str], value: Any, key: str) -> Any:
         return {**own, path[0]: _changed(own.get(path[0]), path[1:], value, key)}
     names = [str(entry.get("name")) if isinstance(entry, Mapping) else str(entry) for entry in inner]
     if path[0] != "*" and path[0] not in names:
-        raise UsageError(f"{key}: nothing there is called {path[0]!r}.{did_you_mean(path[0], names)} Known: {', '.join(names) or 'nothing'}")
+        raise UsageError(
+            f"{key}: nothing there is called {path[0]!r}.{did_you_mean(path[0], names)} Known: {', '.join(names) or 'nothing'}"
+        )
     fits = [path[0] in ("*", name) for name in names]
     return [_changed(entry, path[1:], value, key) if fit else entry for entry, fit in zip(inner, fits, strict=True)]
 
@@ -206,6 +210,8 @@ def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         changed["evaluation"] = {**evaluation, **placed_sets}
     if isinstance(negatives := values.get("negatives"), dict):
         changed["negatives"] = placed(negatives, tuple(negatives))
+    if isinstance(values.get("memory_of"), str):
+        changed["memory_of"] = str(folder / values["memory_of"])
     if isinstance(model := values.get("model"), dict) and isinstance(named := model.get("model"), str) and (folder / named).is_dir():
         changed["model"] = {**model, "model": str(folder / named)}
     return changed

@@ -84,7 +84,7 @@ def learner(model: Module, settings: TrainSettings, steps: int) -> Learner:
 
     if settings.warmup_steps >= steps:
         raise UsageError(f"warmup_steps {settings.warmup_steps} of {steps} steps: expected fewer, so that something is learnt at full rate")
-    optimizer = AdamW(_groups(model, settings), lr=settings.learning_rate)
+    optimizer = AdamW(_groups(model, settings), lr=settings.learning_rate, fused=True)
     schedule = get_scheduler(_NAMES[settings.schedule], optimizer, settings.warmup_steps, steps)
     return Learner(model, optimizer, schedule)
 

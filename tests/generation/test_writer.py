@@ -65,11 +65,33 @@ def test_what_was_read_before_need_not_be_read_again(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [GREEDY, DecodingConfig(max_new_tokens=16, temperature=1.2, top_p=0.9, top_k=50)], ids=["greedy", "sampling"]
+    "config",
+    [
+        GREEDY,
+        DecodingConfig(max_new_tokens=16, temperature=1.2, top_p=0.9, top_k=50),
+        DecodingConfig(max_new_tokens=16, repetition_penalty=1.3, no_repeat_ngram=2, batch_rows=3),
+    ],
+    ids=["greedy", "sampling", "without repetition"],
 )
 def test_a_response_does_not_depend_on_its_batch(loaded: Loaded, config: DecodingConfig) -> None:
     asked = prompts(loaded, read=True)
     assert [write(loaded, [prompt], config)[0] for prompt in asked] == write(loaded, asked, config)
+
+
+def test_what_was_written_gets_less_likely_and_no_pair_of_tokens_comes_twice() -> None:
+    loaded = decoder("llama")
+    config = DecodingConfig(max_new_tokens=16, repetition_penalty=1.5, no_repeat_ngram=2)
+    for prompt, written in zip(prompts(loaded, read=False), write(loaded, prompts(loaded, read=True), config), strict=True):
+        said: list[int] = []
+        for _ in range(written.tokens):
+            with torch.inference_mode():
+                scores = loaded.model(input_ids=torch.tensor([[*prompt.tokens, *said]])).logits[0, -1].tolist()
+            for token in set(said):
+                scores[token] = scores[token] / 1.5 if scores[token] > 0 else scores[token] * 1.5
+            pairs = set(zip(said, said[1:], strict=False))
+            allowed = [token for token in range(len(scores)) if not said or (said[-1], token) not in pairs]
+            said.append(max(allowed, key=scores.__getitem__))
+        assert loaded.tokenizer.decode(said, skip_special_tokens=True).strip() == written.text
 
 
 def test_a_seed_decides_what_is_sampled() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from training.joint import configured, trainable
 from convbench.backends.loaded import load
 from convbench.errors import DataError, MissingFileError, ResourceError
 from convbench.systems.catalog import shipped
-from convbench.training.adapting import LoraSettings
-from convbench.training.memory import GIB, LOGITS_AT_ONCE, Chunk, Memory, bare_model, described_model, estimate_memory
-from convbench.training.trainable import Trainable, TrainableSettings
+from convbench.training.adapting import LoraSettings, adapted
+from convbench.training.memory import LOGITS_AT_ONCE, Chunk, Memory, bare_model, described_model, estimate_memory
+from convbench.training.trainable import Trainable, TrainableSettings, open_trainable
 
 MISTRAL = shipped("baselines") / "unified-paper" / "mistral-7b.config.json"
 KINDS = ("mistral", "qwen3", "gpt-neox", "bert")
@@ -73,8 +72,6 @@ def test_low_rank_matrices_of_a_bfloat16_model_are_float32() -> None:
     config = configured("mistral").model_copy(update={"dtype": "bfloat16"})
     loaded = load(config, "decoder", offline=True)
     found = estimate_memory(bare_model(loaded.model), tuning, CHUNK, name="small", precision="bf16")
-    from convbench.training.adapting import adapted
-
     parameters = list(adapted(loaded, LORA).parameters())
     assert found.weights == sum(each.nbytes for each in parameters)
     assert found.gradients == sum(each.nbytes for each in parameters if each.requires_grad) == 4 * found.learnt
@@ -83,24 +80,76 @@ def test_low_rank_matrices_of_a_bfloat16_model_are_float32() -> None:
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["whole", "lora"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_activations_are_within_a_quarter_of_what_the_backward_pass_keeps(kind: str, lora: LoraSettings | None) -> None:
-    tuning = TrainableSettings(lora=lora)
+def test_activations_are_within_a_fifth_of_what_the_backward_pass_keeps(kind: str, lora: LoraSettings | None) -> None:
+    tuning = TrainableSettings(lora=lora, dropout=0.0)  # dropout of attention is not fused on the CPU
     model = trainable(kind, tuning)
     found = estimated(model, tuning)
     measured = saved_bytes(model, CHUNK)
-    print(kind, lora is not None, found.kept / measured)
-    assert 0.75 < found.kept / measured < 1.33
+    assert 0.8 < found.kept / measured < 1.2
 
 
 @pytest.mark.parametrize("kind", ["mistral", "gpt-neox"])
 def test_checkpointing_keeps_the_states_between_layers(tmp_path: Path, kind: str) -> None:
     tuning = TrainableSettings(gradient_checkpointing=True)
     folder = make_causal(tmp_path, kind, num_hidden_layers=12)
-    from convbench.training.trainable import open_trainable
-
     model = open_trainable(configured(kind, folder), tuning, offline=True)
     found = estimated(model, tuning)
-    layer = (found.kept - found.checkpointed) / 11 + CHUNK.tokens * 64 * 4 / 11 * 0
-    between = found.checkpointed - layer  # one layer is computed again at a time, which no hook sees
-    print(kind, between / saved_bytes(model, CHUNK))
-    assert 0.75 < between / saved_bytes(model, CHUNK) < 1.33
+    layer = (
+        found.kept - found.checkpointed + 12 * CHUNK.tokens * model.loaded.dim * 4
+    ) / 11  # computed again one at a time: no hook sees it
+    assert 0.75 < (found.checkpointed - layer) / saved_bytes(model, CHUNK) < 1.33
+    assert found.total == found.weights + found.gradients + found.moments + found.masks + found.logits + found.checkpointed
+
+
+def test_a_sharded_run_keeps_parts_and_makes_weights_whole_to_compute() -> None:
+    model = described_model(MISTRAL)
+    tuning = TrainableSettings(gradient_checkpointing=True)
+    whole, shared = (estimate_memory(model, tuning, CHUNK, name="mistral", precision="bf16", processes=processes) for processes in (1, 8))
+    assert whole.parameters == whole.learnt == 7_241_732_096
+    assert whole.weights == whole.gradients == 2 * whole.parameters  # bfloat16 as it is stored
+    assert whole.moments == 4 * whole.parameters
+    assert shared.weights == whole.weights / 8  # all its tensors can be cut into eight
+    assert shared.moments == whole.moments / 8
+    assert shared.computing == 2 * whole.parameters
+    assert shared.gradients == 4 * whole.parameters  # summed up in float32
+    assert whole.logits == 300 * 32_000 * (2 + 8)
+
+
+def test_logits_never_exist_for_more_tokens_than_the_loss_takes_at_once() -> None:
+    model = described_model(MISTRAL)
+    chunks = [Chunk(8192, 4096, predicted) for predicted in (LOGITS_AT_ONCE, 3 * LOGITS_AT_ONCE)]
+    found = [estimate_memory(model, TrainableSettings(), chunk, name="mistral", precision="bf16").logits for chunk in chunks]
+    assert found[0] == found[1] > 0
+
+
+def test_rows_add_up_and_checkpointing_decides_which_activations_count() -> None:
+    model = described_model(MISTRAL)
+    found = [
+        estimate_memory(model, TrainableSettings(gradient_checkpointing=each), CHUNK, name="mistral", precision="bf16")
+        for each in (True, False)
+    ]
+    assert found[0].total - found[0].checkpointed == found[1].total - found[1].kept
+    assert found[0].total < found[1].total
+    for each in found:
+        *parts, whole, _ = [float(size) for _, size in each.rows()]
+        assert sum(parts) == pytest.approx(whole, abs=0.004)
+    assert dict(found[0].rows())["without checkpointing"] == dict(found[1].rows())["in all"]
+    assert dict(found[1].rows())["with checkpointing"] == dict(found[0].rows())["in all"]
+    assert found[0].as_json()["total"] == found[0].total
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[]", "expected a model's config.json"),
+        ('{"hidden_size": 8}', "model_type"),
+        ('{"model_type": "misstral"}', "does not describe a decoder"),
+    ],
+)
+def test_what_describes_no_decoder_is_refused(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises((DataError, ResourceError), match=problem):
+        described_model(path)
+    with pytest.raises(MissingFileError):
+        described_model(tmp_path / "other.json")

@@ -196,17 +196,12 @@ def test_a_few_steps_lower_every_loss(packed: bool) -> None:
 def test_objectives_without_weight_are_not_computed(bert: Trainable) -> None:
     read = assemble(TurnRows(bert.loaded, 30, ""), ALL, examples()[:8], {}, most_negatives=2, earlier_responses=2)
     passages, candidates = len(read.passages.names), len(read.responses.names)
-    assert rows_read(bert, settings(only("retrieval"))) == [passages, 8]
-    assert rows_read(bert, settings(only("response"))) == [8]
-    assert rows_read(bert, settings(only("grounded"))) == [8]
-    assert rows_read(bert, settings(only("identification"))) == [8, candidates]
-    assert rows_read(bert, settings()) == [
-        8,
-        passages,
-        candidates,
-        8,
-        16,
-    ]  # contexts, passages, responses, sessions; then both branches of responses
+    responses = 16  # behind the session mask, and with the passage in sight
+    assert sum(rows_read(bert, settings(only("retrieval")))) == passages + 8
+    assert sum(rows_read(bert, settings(only("response")))) == 8
+    assert sum(rows_read(bert, settings(only("grounded")))) == 8
+    assert sum(rows_read(bert, settings(only("identification")))) == 8 + candidates
+    assert sum(rows_read(bert, settings())) == (8 + passages) + (8 + candidates) + responses
 
 
 def test_examples_feed_only_their_objectives(bert: Trainable) -> None:

@@ -71,8 +71,11 @@ def read_cell(folder: Path) -> CellFile | None:
 
 
 def made_from(recipe: Recipe) -> dict[str, Any]:
-    """What makes a training this one: the recipe without the places of its files, and without what changes nothing."""
-    values = recipe.model_dump(mode="json", exclude={*_NO_MATTER, "negatives"})
+    """What makes a training this one: the recipe without the places of its files, and without what changes nothing.
+
+    Defaults are left out, so that a later version with more settings knows its cells again.
+    """
+    values = recipe.model_dump(mode="json", exclude={*_NO_MATTER, "negatives"}, exclude_defaults=True)
     for each in _with_places(values):
         for key in _PLACES:
             each.pop(key, None)
@@ -106,7 +109,8 @@ def refuse_other(folder: Path, cell: CellFile, expected: Mapping[str, Any], plac
 
 
 def _with_places(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [*values["mixture"]["sources"], *values["evaluation"]["dev"], *values["evaluation"]["test"]]
+    evaluation = values["evaluation"]
+    return [*values["mixture"]["sources"], *evaluation.get("dev", ()), *evaluation["test"]]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

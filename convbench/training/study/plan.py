@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,7 +86,7 @@ class Study(Config):
         agreement: Whose responses self-agreement is computed of, as by ``convbench agree``.
         measures: What arms are compared by.
         hit_depth: k of "gold among the first k"; None: as many passages as the responder is shown.
-        good: A response is good from this value of the first response measure on.
+        good: A response is good from this value of the runs' declared response measure on.
         claims: What is checked.
     """
 
@@ -131,7 +131,8 @@ class Study(Config):
         return list(dict.fromkeys([*self.measures, *(claim.measure for claim in self.claims)]))
 
 
-class Cell(Config):
+@dataclass(frozen=True, slots=True)
+class Cell:
     """One arm from one seed."""
 
     arm: str
@@ -175,12 +176,7 @@ def cells_of(study: Study, arms: Sequence[str] = (), seeds: Sequence[int] = ()) 
         if seed not in study.seeds:
             raise UsageError(f"--seed {seed}: the study has the seeds {', '.join(map(str, study.seeds))}; add it there")
     order = sorted(study.arms, key=lambda name: not study.arms[name].trained)
-    return [
-        Cell(arm=arm, seed=seed)
-        for seed in study.seeds
-        for arm in order
-        if (not arms or arm in arms) and (not seeds or seed in seeds)
-    ]
+    return [Cell(arm, seed) for seed in study.seeds for arm in order if (not arms or arm in arms) and (not seeds or seed in seeds)]
 
 
 def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Path) -> dict[Cell, Recipe]:
@@ -208,12 +204,12 @@ def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Pa
             recipe = build_recipe(with_changes(values, {**arm.set, "training.seed": seed}), f"{origin}: arms.{name}")
             if recipe.evaluation.test != plain.evaluation.test:
                 raise UsageError(f"{origin}: arms.{name}: changes evaluation.test, and arms are compared on the same turns")
-            found[Cell(arm=name, seed=seed)] = recipe
+            found[Cell(name, seed)] = recipe
     _check_sets(study, set_names(plain.evaluation.test), origin)
     return found
 
 
 def _check_sets(study: Study, names: Sequence[str], origin: Path) -> None:
-    for claimed in chain.from_iterable([claim.on] for claim in study.claims if claim.on is not None):
-        if claimed not in names:
-            raise UsageError(f"{origin}: a claim is on the test set {claimed!r}, and the recipe has {', '.join(names)}")
+    for claim in study.claims:
+        if claim.on is not None and claim.on not in names:
+            raise UsageError(f"{origin}: a claim is on the test set {claim.on!r}, and the recipe has {', '.join(names)}")
