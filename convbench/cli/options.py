@@ -85,7 +85,11 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
 
 def place_options(function: Callable[..., None]) -> Callable[..., None]:
     """Where the datasets of a recipe are read from; the command gets ``places``: ``data``, ``corpus``, ``rewrites`` -> dataset -> place."""
-    kinds = {"data": ("DIR", "Folder with a dataset's official files"), "corpus": ("FILE", "Its corpus"), "rewrites": ("FILE", "Its rewrites")}
+    kinds = {
+        "data": ("DIR", "Folder with a dataset's official files"),
+        "corpus": ("FILE", "Its corpus"),
+        "rewrites": ("FILE", "Its rewrites"),
+    }
 
     @functools.wraps(function)
     def with_places(*arguments: Any, **given: Any) -> None:

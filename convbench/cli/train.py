@@ -100,7 +100,8 @@ def train_command(
 
 
 def _dry_run(recipe: Recipe, cache: Path, *, offline: bool, as_json: bool) -> None:
-    from convbench.training.dry_run import dry_run, show
+    from convbench.training.dry_run import dry_run
+    from convbench.training.dry_run_text import show
 
     found = dry_run(recipe, cache=cache, offline=offline)
     click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else "\n".join(show(found)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,6 +55,12 @@ class Computed:
     device: str
     wrong: str | None
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; what is no finite number is null."""
+        finite = {name: loss if math.isfinite(loss) else None for name, loss in self.losses.items()}
+        total = self.total if math.isfinite(self.total) else None
+        return {**asdict(self), "losses": finite, "total": total, "norm": self.norm if math.isfinite(self.norm) else None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
@@ -104,7 +111,7 @@ class DryRun:
             "examples_a_step": round(self.examples_a_step, 2),
             "sharing": {**asdict(self.sharing), "first": list(self.sharing.first)},
             "batches": [each.as_json() for each in self.batches],
-            "computed": asdict(self.computed),
+            "computed": self.computed.as_json(),
             "memory": [each.as_json() for each in self.memory],
         }
 

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from convbench.datasets.comparable import store_at_hand
-from convbench.datasets.loading import open_dataset
 from convbench.harness.provenance import machine
 from convbench.harness.results import Results
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
 from convbench.training.card import FACTS, CardFacts, Form, write_card
 from convbench.training.checkpoints import load_weights
-from convbench.training.data.contamination import as_json, contamination
+from convbench.training.data.contamination import as_json
 from convbench.training.data.sampling import batches
-from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint, set_names
+from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint
+from convbench.training.leaks import leaks
 from convbench.training.log import read_log
 from convbench.training.loop import LOG, Trained, train
 from convbench.training.output import write_adapter, write_checkpoint, write_merged
@@ -39,6 +38,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT, RUNS, EVALUATIONS, USED = "checkpoint", "runs", "evaluations", "recipe.yaml"
 _IN_MODULE, _IN_ADAPTER = "model.", "base_model.model."
+
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
@@ -90,17 +90,12 @@ def fine_tune(recipe: Recipe, out: Path, *, cache: Path, offline: bool) -> FineT
 
 def _contamination(prepared: Prepared, cache: Path) -> dict[str, list[dict[str, Any]]]:
     """What the sources share with every evaluation set; what may be a leak is warned of."""
-    evaluation = prepared.recipe.evaluation
-    found = {}
-    for part, sets in (("dev", evaluation.dev), ("test", evaluation.test)):
-        for name, spec in zip(set_names(sets), sets, strict=True):
-            dataset = open_dataset(spec.request())
-            findings = contamination(prepared.sources, dataset, store_at_hand(dataset, cache))
-            for finding in findings:
-                if finding.severity != "info":
-                    log.warning("%s set %s, source %s: %s", part, name, finding.source, finding.message)
-            found[f"{name} ({dataset.split}, {part})"] = as_json(findings)
-    return found
+    found = leaks(prepared.sources, prepared.recipe.evaluation, cache)
+    for name, findings in found.items():
+        for finding in findings:
+            if finding.severity != "info":
+                log.warning("%s: source %s: %s", name, finding.source, finding.message)
+    return {name: as_json(findings) for name, findings in found.items()}
 
 
 def _evaluator(prepared: Prepared, out: Path, cache: Path) -> Callable[[int, Mapping[str, Tensor]], dict[str, float]]:

@@ -31,22 +31,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from convbench.backends.calls import calling_transformers
 from convbench.errors import DataError
 from convbench.io.jsonl import read_json
-from convbench.training.adapting import LoraSettings
+from convbench.training.layer_sizes import LayerSizes, Tensors, kept_by_low_rank, linears, low_rank_matrices
 from convbench.training.objectives.response import response_loss
 from convbench.training.trainable import TrainableSettings
 
 if TYPE_CHECKING:
-    from torch.nn import Linear, Module
+    from torch.nn import Module
 
 GIB = 2**30
 LOGITS_AT_ONCE = int(inspect.signature(response_loss).parameters["chunk"].default)
-
-Shape: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +192,15 @@ def estimate_memory(
     """
     sharded, mixed = processes > 1, precision == "bf16"
     own = [(tuple(weight.shape), weight.element_size()) for weight in model.parameters()]
-    low_rank = _low_rank(model, tuning.lora) if tuning.lora else []
+    low_rank = low_rank_matrices(model, tuning.lora) if tuning.lora else []
     tensors, learnt = [*own, *low_rank], low_rank if tuning.lora else own
     parameters = _numbers(tensors)
     storing = next(model.parameters()).element_size()
     computing = 2 if mixed else storing
     states = computing if sharded else storing
-    sizes = _LayerSizes.of(model)
+    sizes = LayerSizes.of(model)
     layer = sizes.kept(computing)
-    added = _kept_by_low_rank(model, tuning.lora, computing) if tuning.lora else 0
+    added = kept_by_low_rank(model, tuning.lora, computing) if tuning.lora else 0
     ends = 2 * sizes.hidden * states
     gathered = 2 * parameters if mixed else _bytes(tensors)
     copied = 2 * _numbers(_copied(model, low_rank)) if mixed else 0
@@ -224,77 +222,17 @@ def estimate_memory(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _LayerSizes:
-    """What a configuration says of a layer."""
-
-    hidden: int
-    queries: int
-    inner: int
-    gated: bool
-    layers: int
-    kinds: int
-    vocabulary: int
-
-    @classmethod
-    def of(cls, model: Any) -> _LayerSizes:
-        config = model.config.get_text_config()
-        hidden, heads = int(config.hidden_size), int(config.num_attention_heads)
-        inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
-        layers = int(config.num_hidden_layers)
-        widening = sum(each.out_features == inner for each in _linears(model.base_model).values())
-        return cls(
-            hidden=hidden,
-            queries=heads * int(getattr(config, "head_dim", None) or hidden // heads),
-            inner=inner,
-            gated=widening >= 2 * layers,
-            layers=layers,
-            kinds=len(set(getattr(config, "layer_types", None) or [""])),
-            vocabulary=int(config.vocab_size),
-        )
-
-    def kept(self, computing: int) -> int:
-        """Bytes that one layer keeps of a token."""
-        inner = (4 if self.gated else 2) * self.inner
-        return computing * (4 * self.queries + inner + 4 * self.hidden) + 8 * self.hidden
-
-
-def _linears(module: Module) -> dict[str, Linear]:
-    import torch
-
-    return {name: each for name, each in module.named_modules() if isinstance(each, torch.nn.Linear)}
-
-
-def _adapted(model: Any, lora: LoraSettings) -> list[Linear]:
-    """The linear layers that get low-rank matrices, as ``adapting.adapted`` chooses them."""
-    if not lora.targets:
-        return list(_linears(model.base_model).values())
-    ends = tuple(f".{target}" for target in lora.targets)
-    return [each for name, each in _linears(model).items() if name in lora.targets or name.endswith(ends)]
-
-
-def _kept_by_low_rank(model: Any, lora: LoraSettings, computing: int) -> int:
-    """Bytes that low-rank matrices keep of a token, in all layers together."""
-    return sum(computing * (each.in_features + lora.r) + each.in_features for each in _adapted(model, lora))
-
-
-def _low_rank(model: Any, lora: LoraSettings) -> list[tuple[Shape, int]]:
-    """The two matrices of every adapted layer, which peft keeps in float32."""
-    pairs = [((lora.r, each.in_features), (each.out_features, lora.r)) for each in _adapted(model, lora)]
-    return [(shape, 4) for pair in pairs for shape in pair]
-
-
-def _copied(model: Any, low_rank: list[tuple[Shape, int]]) -> Iterator[tuple[Shape, int]]:
+def _copied(model: Any, low_rank: Tensors) -> Iterator[tuple[tuple[int, ...], int]]:
     """The matrices of linear layers that are stored in float32: autocast makes copies of them."""
-    weights = {id(each.weight): each.weight for each in _linears(model).values()}
+    weights = {id(each.weight): each.weight for each in linears(model).values()}
     yield from ((tuple(weight.shape), 4) for weight in weights.values() if weight.element_size() == 4)
     yield from low_rank
 
 
-def _numbers(tensors: Iterable[tuple[Shape, int]]) -> int:
+def _numbers(tensors: Iterable[tuple[tuple[int, ...], int]]) -> int:
     return sum(prod(shape) for shape, _ in tensors)
 
 
-def _bytes(tensors: list[tuple[Shape, int]], processes: int = 1) -> int:
+def _bytes(tensors: Tensors, processes: int = 1) -> int:
     """Bytes of tensors, or of the first process's part of each."""
     return sum(-(-shape[0] // processes) * prod(shape[1:]) * size for shape, size in tensors)

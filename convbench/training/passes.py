@@ -34,4 +34,3 @@ def in_chunks(texts: Sequence[Text], rows: Sequence[Row], tokens: int) -> list[l
     found: list[Pass] = [tuple(texts[index] for index in batch) for batch in encoded]
     found += [tuple(rows[index] for index in batch) for batch in masked]
     return [[each] for each in found]
-

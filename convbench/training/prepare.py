@@ -14,10 +14,11 @@ from convbench.io.cache import remembered_sha256
 from convbench.training.card import Base, base_of
 from convbench.training.data.examples import Objective
 from convbench.training.data.mixture import SourceSpec
-from convbench.training.data.sampling import Pool, Unit, conversation_pools, turn_pools
+from convbench.training.data.sampling import Pool, Unit
 from convbench.training.data.sources import Source, check_fed, open_mixture
 from convbench.training.negatives import check_in_collection, read_negatives
 from convbench.training.recipe import Recipe
+from convbench.training.sharing import shareable_pools
 from convbench.training.step import JointStep, StepValues
 from convbench.training.trainable import Trainable, open_trainable
 from convbench.types import Passage
@@ -89,8 +90,8 @@ def prepare(recipe: Recipe, accelerator: Accelerator, *, cache: Path, offline: b
     model = recipe.model.model_copy(update={"device": accelerator.device.type})
     trainable = open_trainable(model, recipe.tuning, offline=offline)
     joint = JointStep(trainable, recipe.objectives)
-    size = recipe.training.batch_size
-    pools = conversation_pools(sources, size) if recipe.objectives.packed else turn_pools(sources)
+    size, packed = recipe.training.batch_size, recipe.objectives.packed
+    pools = shareable_pools(sources, packed=packed, batch_size=size, processes=accelerator.num_processes)
     base = base_of(trainable.loaded.checkpoint, recipe.base_licence, cache)
     identity = {
         "base": dict(base.files),

@@ -119,6 +119,7 @@ def test_lines_and_json_say_the_same(found: DryRun) -> None:
 def test_a_loss_that_is_no_number_is_told(found: DryRun) -> None:
     wrong = replace(found, computed=replace(found.computed, total=math.nan, wrong="the total loss is nan"))
     assert "  training would stop here: the total loss is nan" in show(wrong)
+    assert json.loads(json.dumps(wrong.as_json(), allow_nan=False))["computed"]["total"] is None
 
 
 def test_negatives_written_beside_pairs_are_counted_and_read(tmp_path: Path) -> None:

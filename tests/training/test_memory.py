@@ -9,7 +9,9 @@ from backends.checkpoints import make_causal
 from torch import Tensor
 from training.joint import configured, trainable
 
+from convbench.backends.encoder import HFEncoder
 from convbench.backends.loaded import load
+from convbench.backends.placement import ModelConfig
 from convbench.errors import DataError, MissingFileError, ResourceError
 from convbench.systems.catalog import shipped
 from convbench.training.adapting import LoraSettings, adapted
@@ -86,6 +88,16 @@ def test_activations_are_within_a_fifth_of_what_the_backward_pass_keeps(kind: st
     found = estimated(model, tuning)
     measured = saved_bytes(model, CHUNK)
     assert 0.8 < found.kept / measured < 1.2
+
+
+def test_a_real_small_model_with_a_new_head(minilm: HFEncoder) -> None:
+    tuning = TrainableSettings(new_head=True, dropout=0.0)
+    profile = {"pooling": "last", "attention": "causal", "closing": ("[SEP]",)}
+    path = str(minilm.checkpoint.located.path)
+    model = open_trainable(ModelConfig(model=path, profile=profile, device="cpu"), tuning, offline=True)
+    found = estimated(model, tuning)
+    assert found.parameters == found.learnt == sum(map(Tensor.numel, model.parameters()))
+    assert 0.8 < found.kept / saved_bytes(model, CHUNK) < 1.2
 
 
 @pytest.mark.parametrize("kind", ["mistral", "gpt-neox"])

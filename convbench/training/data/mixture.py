@@ -33,6 +33,7 @@ class SourceSpec(Config):
         file: Or a JSON-lines file.
         format: What the file holds.
         objectives: What the source feeds.
+        complete: Use only turns that feed all of them: with a passage and a response each, where both are to be learnt.
         weight: Its share of the examples that are drawn, relative to the other sources'; 0 leaves it out.
         conversations: The part of the conversations that is used.
         limit: Use the first so many of that part.
@@ -53,6 +54,7 @@ class SourceSpec(Config):
     file: Path | None = None
     format: Format | None = None
     objectives: list[Objective]
+    complete: bool = False
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     conversations: Selection | None = None
     limit: int | None = Field(default=None, ge=1)

@@ -65,6 +65,7 @@ class Source:
             "passage": spec.passage,
             "response": spec.response,
             "derived_from": list(spec.derived_from),
+            "complete": spec.complete,
             "conversations": len(self.material.conversations),
             "conversations_in_all": self.total,
             "turns": len(self.material.turns),
@@ -196,7 +197,8 @@ def _examples(spec: SourceSpec, material: Material) -> Iterator[Example]:
         if spec.history == REWRITE and not (turn.rewrite or "").strip():
             continue
         gold, response = _targets(spec, turn, material.gold.get(turn.id, ()))
-        if objectives := possible(spec.objectives, gold, response):
+        objectives = possible(spec.objectives, gold, response)
+        if objectives and not (spec.complete and len(objectives) < len(spec.objectives)):
             negatives = material.negatives.get(turn.id, ())
             yield Example(f"{spec.name}/{turn.id}", spec.name, turn, spec.history, gold, response, negatives, objectives)
 
