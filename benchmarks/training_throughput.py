@@ -1,16 +1,17 @@
 """What training costs: ours beside a plain transformers loop, and packed conversations beside one turn a row.
 
-    python benchmarks/training_throughput.py [--repetitions 5] [--threads 1] [--device cuda] [--out benchmarks/results/training_throughput.json]
+    python benchmarks/training_throughput.py [--repetitions 3] [--threads 1] [--device cuda] [--row-tokens 1024] [--out FILE]
 
 Every update is a whole one: forward and backward passes, clipping, AdamW. Both ways of a comparison run in turn, in one process, after a
 warm-up. The learning rate is too small to move a float32 weight, so all updates start from the same weights and must have the same losses
 (to 1e-5), which is checked every time.
 
 - Tokens a second, one turn a row: ``JointStep`` against a hand-written loop of the same model, examples and batch, for retrieval and
-  grounded response. The loop gets its inputs tokenized and pads to the longest of the batch; ours tokenizes and sorts within the update. Both
-  are credited with the same tokens: those of sessions, passages and [session, passage, response], padding not counted.
+  grounded response. The loop gets its inputs tokenized and pads to the longest of the batch; ours tokenizes and sorts within the update.
+  Both are credited with the same tokens: those of sessions, passages and [session, passage, response], padding not counted.
 - Seconds an example, ours both: the turns of a conversation in one row against a row a turn and branch. Packing reads fewer tokens; how
-  many fewer is given beside the seconds, as it bounds what can be gained: sessions are shared, passages are not.
+  many fewer is given beside the seconds, as it bounds what can be gained: sessions are shared, passages are not. A row's attention grows
+  with the square of its tokens, which counts for a small model; so long rows are cut here (``--row-tokens``).
 
 Words are random; questions, responses and passages are as long as TopiOCQA's (about 8, 12 and 100 words).
 """
@@ -49,12 +50,13 @@ from convbench.training.schedule import learner
 from convbench.training.step import JointStep, StepSettings
 from convbench.training.train_settings import TrainSettings
 from convbench.training.trainable import Trainable, open_trainable
-from convbench.training.turn_rows import TurnRows, Wanted
+from convbench.training.turn_rows import TurnRows
 from convbench.types import Exchange, Passage, Turn
 
 VOCABULARY = 8000
 TEMPERATURE = 0.05
 LEARNING_RATE = 1e-30
+TURNS = (8, 12, 16)
 NEW_TOKENS = 48
 NONE = {"retrieval": 0.0, "response": 0.0, "identification": 0.0}
 JOINT = Weights(**{**NONE, "retrieval": 1.0, "grounded": 1.0})
@@ -62,7 +64,6 @@ PACKED = {
     "retrieval": Weights(**{**NONE, "retrieval": 1.0}),
     "response": Weights(**{**NONE, "response": 1.0}),
     "retrieval + response": Weights(retrieval=1.0, response=0.3, identification=0.0),
-    "retrieval + response + identification": Weights(retrieval=1.0, response=0.3, identification=0.3),
     "retrieval + response + identification + grounded": Weights(retrieval=1.0, response=0.3, identification=0.3, grounded=0.3),
 }
 
@@ -154,13 +155,11 @@ class Ours:
         model: What is tuned.
         weights: Of the objectives.
         accelerator: Where.
-        packed: Whether the turns of a conversation share rows.
+        changes: Other settings of the step, such as ``packed``.
     """
 
-    def __init__(self, model: Trainable, weights: Weights, accelerator: Accelerator, *, packed: bool = False) -> None:
-        chosen = StepSettings(
-            weights=weights, temperature=TEMPERATURE, label_smoothing=0.0, packed=packed, negatives=0, new_tokens=NEW_TOKENS
-        )
+    def __init__(self, model: Trainable, weights: Weights, accelerator: Accelerator, **changes: Any) -> None:
+        chosen = StepSettings(weights=weights, temperature=TEMPERATURE, label_smoothing=0.0, negatives=0, new_tokens=NEW_TOKENS, **changes)
         self._step, self._accelerator, self.tokens = UnitStep(JointStep(model, chosen), {}), accelerator, 0
         self._learner = learner(model.module, TrainSettings(steps=1, learning_rate=LEARNING_RATE, schedule="constant"), 1)
 
@@ -204,7 +203,7 @@ class TransformersLoop:
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return {"retrieval": float(retrieval), "grounded": float(grounded)}
+        return {"retrieval": retrieval.item(), "grounded": grounded.item()}
 
     def _encode(self, texts: Sequence[Sequence[int]]) -> torch.Tensor:
         ids, mask = self._padded(texts)
@@ -247,7 +246,8 @@ def packed_against_plain(
 ) -> dict[str, Any]:
     """Seconds an example, conversations as one row and a row a turn."""
     examples = [example for unit in units for example in unit]
-    ways = {name: Ours(model, weights, accelerator, packed=name == "packed") for name in ("plain", "packed")}
+    packed = Ours(model, weights, accelerator, packed=True, row_tokens=settings.row_tokens)
+    ways = {"plain": Ours(model, weights, accelerator), "packed": packed}
     seconds = compared({name: partial(way.update, examples) for name, way in ways.items()}, settings)
     tokens = {name: way.tokens for name, way in ways.items()}
     return {
@@ -301,7 +301,7 @@ def ratios(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 
 def measure_packing(model: Trainable, settings: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
     """Conversations of several lengths, every turn with a passage of its own, and one where two turns share one."""
-    kinds = {f"{turns} turns": (turns, 1) for turns in (8, 12, 16)} | {"12 turns, two to a passage": (12, 2)}
+    kinds = {f"{turns} turns": (turns, 1) for turns in TURNS} | {f"{TURNS[0]} turns, two to a passage": (TURNS[0], 2)}
     found = {}
     for kind, (turns, turns_a_passage) in kinds.items():
         speaker = Speaker(model)
@@ -316,7 +316,8 @@ def main() -> None:
     for name, value, text in (
         ("batch", 16, "turns of a batch beside transformers"),
         ("conversations", 1, "conversations of a batch where they are packed"),
-        ("repetitions", 5, "measured updates of each way"),
+        ("repetitions", 3, "measured updates of each way"),
+        ("row-tokens", 1024, "tokens after which a packed conversation goes on in another row"),
         ("threads", 1, "threads on the CPU"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} ({value})")
