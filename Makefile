@@ -31,9 +31,12 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@
 
-demo: $(VENV)/.installed ## Run eight systems on the five bundled data sets, compare them, and say where the reports are
+demo: $(VENV)/.installed ## Run eight systems on the five bundled data sets, compare them, train a ninth for a minute, and say where the reports are
 	$(BIN)/convbench run $(SYSTEMS) $(addprefix -d ,$(DATASETS)) --out $(DEMO) --offline
 	$(BIN)/convbench compare $(addprefix $(DEMO)/,$(DATASETS)) --baseline bm25-query --no-figures -o $(DEMO)/comparison
+	$(BIN)/convbench train baselines/unified-minilm/tiny.yaml --out $(DEMO)/trained --offline
+	$(BIN)/convbench run bm25-history minilm-history minilm-rewrite -d topiocqa --conversations held-out:3:tiny --out $(DEMO)/held-out --offline
+	$(BIN)/convbench compare $(DEMO)/trained/runs/topiocqa $(DEMO)/held-out/topiocqa --no-figures -o $(DEMO)/trained/comparison
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
@@ -64,6 +67,7 @@ bench: $(VENV)/.dev ## Measure
 	$(BIN)/python benchmarks/comparison_statistics.py --out benchmarks/results/comparison_statistics.json
 	$(BIN)/python benchmarks/false_positives.py --out benchmarks/results/false_positives.json
 	$(BIN)/python benchmarks/report_page.py --out benchmarks/results/report_page.json
+	$(BIN)/python benchmarks/training_throughput.py --out benchmarks/results/training_throughput.json
 
 clean: ## Remove the environment and everything made by the demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

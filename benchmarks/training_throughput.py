@@ -9,6 +9,7 @@ warm-up. The learning rate is too small to move a float32 weight, so all updates
 - Tokens a second, one turn a row: ``JointStep`` against a hand-written loop of the same model, examples and batch, for retrieval and
   grounded response. The loop gets its inputs tokenized and pads to the longest of the batch; ours tokenizes and sorts within the update.
   Both are credited with the same tokens: those of sessions, passages and [session, passage, response], padding not counted.
+- Seconds an example, conversations of several turns in one row against the loop's row a turn, for the same two objectives.
 - Seconds an example, ours both: the turns of a conversation in one row against a row a turn and branch. Packing reads fewer tokens; how
   many fewer is given beside the seconds, as it bounds what can be gained: sessions are shared, passages are not. A row's attention grows
   with the square of its tokens, which counts for a small model; so long rows are cut here (``--row-tokens``).
@@ -257,6 +258,19 @@ def packed_against_plain(
     }
 
 
+def packed_against_transformers(model: Trainable, turns: int, settings: argparse.Namespace, accelerator: Accelerator) -> dict[str, Any]:
+    """Seconds an example, conversations as one row and the loop's row a turn."""
+    speaker = Speaker(model)
+    examples = [example for number in range(settings.conversations) for example in speaker.conversation(f"c{number}", turns)]
+    ours = Ours(model, JOINT, accelerator, packed=True, row_tokens=settings.row_tokens)
+    loop = TransformersLoop(model, examples)
+    seconds = compared({"packed": partial(ours.update, examples), "transformers": loop.update}, settings)
+    return {
+        "seconds_an_example": {name: spread([each / len(examples) for each in times]) for name, times in seconds.items()},
+        "ratio": ratios(seconds["transformers"], seconds["packed"]),
+    }
+
+
 def compared(ways: Mapping[str, Callable[[], Losses]], settings: argparse.Namespace) -> dict[str, list[float]]:
     """Times ways in turn, and checks that their losses agree."""
     same([way() for way in ways.values()])
@@ -336,6 +350,9 @@ def main() -> None:
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version()},
             "one turn a row, beside a transformers loop": {
                 name: against_transformers(model, settings, accelerator) for name, model in models.items()
+            },
+            "packed conversations, beside a transformers loop": {
+                f"{turns} turns": packed_against_transformers(next(iter(models.values())), turns, settings, accelerator) for turns in TURNS
             },
             "packed conversations, beside one turn a row": {
                 "weights": {name: asdict(weights) for name, weights in PACKED.items()},

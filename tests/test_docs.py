@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -16,12 +17,20 @@ import pytest
 from click.testing import CliRunner
 
 from convbench import errors
+from convbench.backends.placement import ModelConfig
 from convbench.cli.main import INTERRUPTED, cli
+from convbench.cli.train import RecipeGroup, train_command
+from convbench.config import parse_yaml
 from convbench.datasets import DATASETS
 from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
 from convbench.metrics import METRICS
 from convbench.metrics.protocol import protocol_names
 from convbench.systems.catalog import baseline_names
+from convbench.training.adapting import LoraSettings
+from convbench.training.recipe import Evaluation, Recipe, build_recipe
+from convbench.training.step import StepSettings
+from convbench.training.train_settings import TrainSettings
+from convbench.training.trainable import TrainableSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted(
@@ -60,13 +69,15 @@ def leaf(arguments: list[str]) -> tuple[click.Command, list[str]]:
     """The command that arguments name, and the arguments that are left for it."""
     command: click.Command = cli
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        found = command.get_command(click.Context(command), arguments[0])
-        assert found is not None, f"no command {arguments[0]!r}"
-        command, arguments = found, arguments[1:]
+        _, found, arguments = command.resolve_command(click.Context(command), arguments)
+        assert found is not None
+        command = found
     return command, arguments
 
 
 def leaves(command: click.Command, path: str = "convbench") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, RecipeGroup):
+        yield path, train_command
     if isinstance(command, click.Group):
         for sub in command.list_commands(click.Context(command)):
             found = command.get_command(click.Context(command), sub)
@@ -172,6 +183,27 @@ def test_datasets_are_described(dataset):
     assert f"| `{dataset}`" in readme
     for size in load_card(dataset).splits.values():
         assert size.turns is None or size.turns < 100 or f"/ {size.turns:,}" in readme, size
+
+
+def test_every_key_of_a_recipe_is_listed_and_no_other():
+    section = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").split("## The recipe\n", 1)[1]
+    rows = {part.strip("`"): set(re.findall(r"`(\w+)`", keys)) for part, keys in table("## The recipe\n" + section, "The recipe")}
+    top = set(Recipe.model_fields)
+    assert rows.pop("") | rows.keys() == top
+    parts = {
+        "tuning": {each.name for kind in (TrainableSettings, LoraSettings) for each in fields(kind)},
+        "objectives": {each.name for each in fields(StepSettings)},
+        "training": set(TrainSettings.model_fields),
+        "evaluation": set(Evaluation.model_fields),
+    }
+    values = {"cosine", "linear", "constant", "fp32", "bf16"}
+    for part, keys in parts.items():
+        assert rows[part] - values == keys, part
+    assert rows["model"] <= set(ModelConfig.model_fields)
+    example = next(block for language, block in FENCE.findall(section) if language == "yaml")
+    sources = [{"name": "topiocqa", "dataset": "topiocqa", "objectives": ["retrieval", "response", "identification"]}]
+    values = parse_yaml(example, "docs/training.md") | {"mixture": {"sources": sources}}
+    assert build_recipe(values, "docs/training.md").name == "mine"
 
 
 def table_row(section: str, label: str) -> str:

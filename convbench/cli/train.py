@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 _COMMANDS = {"mine": "convbench.cli.mine", "study": "convbench.cli.study"}
 
 
+class RecipeContext(click.Context):
+    """The context of training itself, which has no name beside its group's."""
+
+    @property
+    def command_path(self) -> str:
+        """As it is typed."""
+        return super().command_path.rstrip()
+
+
+class RecipeCommand(click.Command):
+    """Training itself."""
+
+    context_class = RecipeContext
+
+
 class RecipeGroup(click.Group):
     """A group whose first argument is one of its commands, or else the recipe that is trained."""
 
@@ -35,18 +50,9 @@ class RecipeGroup(click.Group):
         found: click.Command = importlib.import_module(module).command
         return found
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """``train RECIPE ...`` is handed on as it is."""
-        if args and args[0] not in (*_COMMANDS, *ctx.help_option_names):
-            ctx.meta[_RECIPE] = True
-        return super().parse_args(ctx, args)
-
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command, or training."""
-        return ("", train_command, args) if ctx.meta.get(_RECIPE) else super().resolve_command(ctx, args)
-
-
-_RECIPE = "convbench.recipe"
+        """The command, or training, which ``train RECIPE ...`` is handed to as it is."""
+        return super().resolve_command(ctx, args) if args[0] in _COMMANDS else (None, train_command, args)
 
 
 @click.group("train", cls=RecipeGroup, context_settings={"ignore_unknown_options": True})
@@ -61,7 +67,7 @@ def command() -> None:
     """  # noqa: D301 - click leaves the lines after a backspace as they are
 
 
-@click.command("train")
+@click.command("train", cls=RecipeCommand)
 @click.argument("recipe", metavar="RECIPE")
 @place_options
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe (training.seed=1 ...).")
@@ -85,11 +91,12 @@ def train_command(
     where it was stopped.
     """
     from convbench.io.cache import cache_root
-    from convbench.training.recipe import build_recipe, read_values, recipe_path, with_changes, with_places
+    from convbench.training.recipe import build_recipe, read_values, recipe_path, with_absolute_paths, with_changes, with_places
 
     path = recipe_path(recipe)
     changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
-    built = build_recipe(with_changes(with_places(read_values(path), places), changes), path)
+    values = with_changes(with_places(read_values(path), places), changes)
+    built = build_recipe(with_absolute_paths(values, Path.cwd()), path)
     place = cache or cache_root()
     if dry_run:
         _dry_run(built, place, offline=offline, as_json=as_json)

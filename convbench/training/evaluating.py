@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from convbench.errors import UsageError
-from convbench.harness.plan import system_config
+from convbench.errors import ResourceError, UsageError
+from convbench.harness.folder import RunFolder
+from convbench.harness.plan import Plan, system_config
 from convbench.harness.results import Results
 from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
+from convbench.metrics.base import measure_key
+from convbench.metrics.protocol import ScoringPart
 from convbench.metrics.selection import Selection
 from convbench.registry import did_you_mean
 from convbench.systems.checkpoints import checkpoint_values
@@ -31,6 +35,44 @@ def set_names(sets: Sequence[DatasetSpec]) -> list[str]:
     return names
 
 
+def check_sets(recipe: Recipe, *, cache: Path, offline: bool) -> None:
+    """Refuses, before training has begun, what would stop an evaluation after it.
+
+    Args:
+        recipe: Names the sets, the system's values and what is scored.
+        cache: Folder for stores and indexes.
+        offline: Refuse the network.
+
+    Raises:
+        UsageError: A value of the system, a metric family, or the measure to choose by does not exist.
+        MissingFileError: A set or its collection is not there.
+        DataError: A file of a set is malformed.
+    """
+    model = {"kind": "unified", "model": recipe.model.model_dump(mode="json")}  # for the one in training, which is not there yet
+    sets, measured = recipe.evaluation, list[str]()
+    for part in (sets.dev, sets.test):
+        for name, dataset in zip(set_names(part), part, strict=True):
+            spec = RunSpec(system=_system(model, recipe), dataset=dataset, seed=recipe.training.seed)
+            plan = Plan(spec, RunFolder(Path(name)), cache, offline=offline)
+            found = list(_measures(Selection(families=sets.metrics).parts(plan.dataset)))
+            if part is sets.dev:
+                measured += [f"{name}/{key}" for each in found for key in (each[1], measure_key(*each))]
+    if sets.dev:
+        check_metric(recipe.training.metric, dict.fromkeys(measured, 0.0))
+
+
+def _measures(parts: Sequence[ScoringPart]) -> Iterator[tuple[str, str]]:
+    """(protocol, measure) of what is scored; that of a model that cannot be had is not computed."""
+    for part in parts:
+        with suppress(ResourceError):
+            yield from ((part.protocol, measure.name) for measure in part.metric.measures())
+
+
+def _system(values: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    own = {**values, **recipe.evaluation.system, "name": recipe.name}
+    return system_config(own, f"{recipe.name}: evaluation.system").model_dump(mode="json")
+
+
 def run_checkpoint(
     checkpoint: Path, recipe: Recipe, sets: Sequence[DatasetSpec], folder: Path, *, cache: Path, offline: bool
 ) -> dict[str, Results]:
@@ -47,8 +89,7 @@ def run_checkpoint(
     Returns:
         Name of the set -> results.
     """
-    values = checkpoint_values(str(checkpoint), profile=None, offline=True) | recipe.evaluation.system | {"name": recipe.name}
-    system = system_config(values, f"{recipe.name}: evaluation.system").model_dump(mode="json")
+    system = _system(checkpoint_values(str(checkpoint), profile=None, offline=True), recipe)
     found = {}
     for name, dataset in zip(set_names(sets), sets, strict=True):
         spec = RunSpec(system=system, dataset=dataset, seed=recipe.training.seed)
@@ -69,7 +110,7 @@ def flat_metrics(results: Mapping[str, Results]) -> dict[str, float]:
 
 
 def check_metric(name: str | None, metrics: Mapping[str, float]) -> None:
-    """Raises ``UsageError`` where what the best checkpoint is chosen by is not measured; it takes the first evaluation to know."""
+    """Raises ``UsageError`` where what the best checkpoint is chosen by is not measured."""
     if name is not None and name not in metrics:
         raise UsageError(f"training.metric: {name!r} is not measured.{did_you_mean(name, list(metrics))} Measured: {', '.join(metrics)}")
 

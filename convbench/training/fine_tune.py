@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from convbench.harness.folder import RunFolder
 from convbench.harness.provenance import machine
-from convbench.harness.results import Results
+from convbench.harness.results import Results, read_results
 from convbench.io.atomic import write_text
 from convbench.io.jsonl import read_json
 from convbench.training.card import FACTS, CardFacts, Form, write_card
 from convbench.training.checkpoints import load_weights
 from convbench.training.data.contamination import as_json
 from convbench.training.data.sampling import batches
-from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint
+from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint, set_names
 from convbench.training.leaks import leaks
 from convbench.training.log import read_log
 from convbench.training.loop import LOG, Trained, train
@@ -60,8 +61,9 @@ class FineTuned:
 def fine_tune(recipe: Recipe, out: Path, *, cache: Path, offline: bool) -> FineTuned:
     """Trains, writes the checkpoint, evaluates it, and writes its card.
 
-    The folder gets ``recipe.yaml`` (the recipe as it was used), what ``loop.train`` writes, ``evaluations/`` (runs on the dev sets),
-    ``checkpoint/`` and ``runs/`` (runs on the test sets). The same call goes on where it was stopped; once it is done, it does nothing.
+    The folder gets what ``loop.train`` writes, ``evaluations/`` (runs on the dev sets), ``checkpoint/``, ``runs/`` (runs on the test sets)
+    and, when all is done, ``recipe.yaml`` (the recipe as it was used). The same call goes on where it was stopped; once it is done, it
+    computes nothing.
 
     Args:
         recipe: The recipe, with absolute paths.
@@ -117,11 +119,15 @@ def _evaluator(prepared: Prepared, out: Path, cache: Path) -> Callable[[int, Map
 
 
 def _finish(prepared: Prepared, trained: Trained, found: Mapping[str, Any], out: Path, cache: Path, *, offline: bool) -> FineTuned:
-    """Writes the chosen weights as a checkpoint, evaluates it, and writes its card again with the scores."""
+    """Writes the chosen weights as a checkpoint, evaluates it, and writes its card again with the scores; the recipe comes last."""
     recipe, checkpoint = prepared.recipe, out / CHECKPOINT
-    write_text(out / USED, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    runs = {name: out / RUNS / name for name in set_names(recipe.evaluation.test)}
+    used = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    written = _is_written(checkpoint, trained.chosen_step, _form(recipe))
+    if written and _is_done(out, used, runs):
+        return FineTuned(checkpoint, trained, runs, {name: read_results(RunFolder(run).results) for name, run in runs.items()})
     facts = _facts(prepared, trained.chosen_step, found, out)
-    if not _is_written(checkpoint, trained.chosen_step):
+    if not written:
         trainable = prepared.trainable
         if is_sharded(trainable.module):  # its weights are parts, which nothing whole can be loaded into
             trainable = open_trainable(recipe.model, recipe.tuning, offline=offline)
@@ -129,7 +135,8 @@ def _finish(prepared: Prepared, trained: Trained, found: Mapping[str, Any], out:
         _write(trainable, recipe, facts, checkpoint, None)
     results = run_checkpoint(checkpoint, recipe, recipe.evaluation.test, out / RUNS, cache=cache, offline=offline)
     write_card(replace(facts, scores=tuple(results.values())), prepared.trainable.loaded.profile, _form(recipe), checkpoint)
-    return FineTuned(checkpoint, trained, {name: out / RUNS / name for name in results}, results)
+    write_text(out / USED, used)
+    return FineTuned(checkpoint, trained, runs, results)
 
 
 def _write(trainable: Trainable, recipe: Recipe, facts: CardFacts, folder: Path, state: Mapping[str, Tensor] | None) -> None:
@@ -159,10 +166,16 @@ def _form(recipe: Recipe) -> Form:
     return "whole" if recipe.tuning.lora is None else recipe.output
 
 
-def _is_written(checkpoint: Path, step: int) -> bool:
-    """Whether the weights of this step were written already."""
+def _is_written(checkpoint: Path, step: int, form: Form) -> bool:
+    """Whether the weights of this step were written already, in this form."""
     facts = checkpoint / FACTS
-    return facts.exists() and read_json(facts).get("steps") == step
+    return facts.exists() and {"steps": step, "form": form}.items() <= read_json(facts).items()
+
+
+def _is_done(out: Path, used: str, runs: Mapping[str, Path]) -> bool:
+    """Whether this very recipe came to its end here, and its runs are still there."""
+    recipe = out / USED
+    return recipe.exists() and recipe.read_text(encoding="utf-8") == used and all(RunFolder(run).results.exists() for run in runs.values())
 
 
 def _facts(prepared: Prepared, step: int, found: Mapping[str, Any], out: Path) -> CardFacts:

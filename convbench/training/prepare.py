@@ -16,6 +16,7 @@ from convbench.training.data.examples import Objective
 from convbench.training.data.mixture import SourceSpec
 from convbench.training.data.sampling import Pool, Unit
 from convbench.training.data.sources import Source, check_fed, open_mixture
+from convbench.training.evaluating import check_sets
 from convbench.training.negatives import check_in_collection, read_negatives
 from convbench.training.recipe import Recipe
 from convbench.training.sharing import shareable_pools
@@ -26,6 +27,8 @@ from convbench.types import Passage
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
+
+_DEFAULTS = SourceSpec.model_fields
 
 
 class UnitStep:
@@ -70,7 +73,7 @@ class Prepared:
 
 
 def prepare(recipe: Recipe, accelerator: Accelerator, *, cache: Path, offline: bool) -> Prepared:
-    """Opens data and model.
+    """Opens data and model, and looks at what the model will be evaluated on.
 
     Args:
         recipe: The recipe, with absolute paths.
@@ -81,6 +84,7 @@ def prepare(recipe: Recipe, accelerator: Accelerator, *, cache: Path, offline: b
     Raises:
         ConvbenchError: The data, the model and the objectives do not fit together, or something cannot be had.
     """
+    check_sets(recipe, cache=cache, offline=offline)
     sources = open_mixture(recipe.mixture, Path(), cache)
     weights = asdict(recipe.objectives.weights)
     fed = {**weights, "response": weights["response"] + weights["grounded"]}
@@ -99,9 +103,24 @@ def prepare(recipe: Recipe, accelerator: Accelerator, *, cache: Path, offline: b
         "objectives": asdict(recipe.objectives),
         "tuning": asdict(recipe.tuning),
         "sources": [source.as_json()["data"] for source in sources],
+        "texts": {source.spec.name: texts for source in sources if (texts := _other_texts(source.spec))} or None,
         "negatives": digests,
+        "chosen_on": _chosen_on(recipe),
     }
     return Prepared(recipe, base, trainable, sources, negatives, pools, UnitStep(joint, negatives), identity)
+
+
+def _other_texts(spec: SourceSpec) -> dict[str, str]:
+    """What the sessions, passages and responses of a source are, where they are not the usual ones: the examples' ids do not tell."""
+    return {key: getattr(spec, key) for key in ("history", "passage", "response") if getattr(spec, key) != _DEFAULTS[key].default}
+
+
+def _chosen_on(recipe: Recipe) -> dict[str, Any] | None:
+    """What the metric of the best checkpoint is measured on, wherever it lies; None where nothing is chosen."""
+    if recipe.training.metric is None:
+        return None
+    sets = [each.model_dump(mode="json", exclude={"data", "corpus", "rewrites"}) for each in recipe.evaluation.dev]
+    return {"dev": sets, "system": recipe.evaluation.system}
 
 
 def _set_seed(seed: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from convbench.backends.placement import ModelConfig
 from convbench.config import Config, build_config, read_yaml
@@ -21,6 +21,8 @@ from convbench.training.trainable import TrainableSettings
 
 RECIPE = "train.yaml"
 """The recipe of a shipped baseline, beside its ``system.yaml``."""
+
+_PLACES = ("data", "corpus", "rewrites")  # of a dataset
 
 
 class Evaluation(Config):
@@ -39,6 +41,12 @@ class Evaluation(Config):
     dev: list[DatasetSpec] = []  # noqa: RUF012
     test: list[DatasetSpec] = []  # noqa: RUF012
 
+    @model_validator(mode="after")
+    def _of_the_model_in_training(self) -> Evaluation:
+        if taken := sorted({"kind", "model", "name"} & self.system.keys()):
+            raise ValueError(f"system: {taken[0]!r} is that of the model in training; leave it out")
+        return self
+
 
 class Recipe(Config):
     """A training.
@@ -49,7 +57,7 @@ class Recipe(Config):
         model: The checkpoint that training begins with, and how it is used; the trained one is used in the same way.
         base_licence: The terms of that checkpoint, which the trained one inherits.
         tuning: What of it is tuned.
-        mixture: What it is trained on; paths are relative to the recipe's folder.
+        mixture: What it is trained on.
         negatives: Source -> file of hard negatives (``convbench train mine``).
         objectives: What is computed of a batch.
         training: How long, how fast, what is kept.
@@ -72,6 +80,15 @@ class Recipe(Config):
     evaluation: Evaluation = Evaluation()
     limitations: list[str] = []  # noqa: RUF012
     memory_of: Path | None = None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _named(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """What a part of the recipe refuses itself is refused as all else is: with the recipe's and the key's name."""
+        try:
+            return check(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
@@ -102,18 +119,46 @@ def recipe_path(name: str) -> Path:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """The content of a recipe file, paths in it made absolute.
+    """The content of a recipe file, paths in it made absolute: they begin at its folder, those of a mixture file at that one's.
 
     Raises:
         MissingFileError: There is no such file.
         DataError: It is no mapping.
     """
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise DataError(path, f"expected a mapping, found {type(values).__name__}")
-    if isinstance(values.get("mixture"), str):
-        values["mixture"] = read_yaml(path.parent / values["mixture"])
-    return _absolute(values, path.parent.resolve())
+    return with_absolute_paths(_mapping(path), path.parent.resolve())
+
+
+def with_absolute_paths(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The recipe with its mixture read, where that is a file of its own, and with absolute paths.
+
+    Args:
+        values: The recipe's.
+        folder: Where relative paths begin, but for those of a mixture file, which begin at its own folder.
+
+    Raises:
+        MissingFileError: There is no such mixture file.
+        DataError: It is no mapping.
+    """
+    changed: dict[str, Any] = _placed(dict(values), ("memory_of",), folder)
+    if isinstance(named := values.get("mixture"), str):
+        changed["mixture"] = _placed_mixture(_mapping(folder / named), (folder / named).resolve().parent)
+    elif "mixture" in values:
+        changed["mixture"] = _placed_mixture(named, folder)
+    if isinstance(evaluation := values.get("evaluation"), dict):
+        sets = {part: each for part in ("dev", "test") if isinstance(each := evaluation.get(part), list)}
+        placed = {part: [_placed(dataset, _PLACES, folder) for dataset in each] for part, each in sets.items()}
+        changed["evaluation"] = {**evaluation, **placed}
+    if isinstance(negatives := values.get("negatives"), dict):
+        changed["negatives"] = _placed(negatives, tuple(negatives), folder)
+    if isinstance(model := values.get("model"), dict) and isinstance(own := model.get("model"), str) and (folder / own).is_dir():
+        changed["model"] = {**model, "model": str(folder / own)}
+    return changed
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    if isinstance(values := read_yaml(path), dict):
+        return values
+    raise DataError(path, f"expected a mapping, found {type(values).__name__}")
 
 
 def build_recipe(values: Mapping[str, Any], origin: str | Path) -> Recipe:
@@ -192,26 +237,14 @@ def _changed(inner: Any, path: list[str], value: Any, key: str) -> Any:
     return [_changed(entry, path[1:], value, key) if fit else entry for entry, fit in zip(inner, fits, strict=True)]
 
 
-def _absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Relative paths begin at the recipe's folder."""
+def _placed(entry: Any, keys: tuple[str, ...], folder: Path) -> Any:
+    """An entry whose relative paths, under these keys, begin at a folder; what is no mapping is left to be refused."""
+    if not isinstance(entry, dict):
+        return entry
+    return {key: str(folder / value) if key in keys and isinstance(value, str) else value for key, value in entry.items()}
 
-    def placed(entry: Any, keys: tuple[str, ...]) -> Any:
-        if not isinstance(entry, dict):
-            return entry
-        return {key: str(folder / value) if key in keys and isinstance(value, str) else value for key, value in entry.items()}
 
-    changed = dict(values)
-    if isinstance(mixture := values.get("mixture"), dict) and isinstance(mixture.get("sources"), list):
-        sources = [placed(source, ("data", "corpus", "rewrites", "file")) for source in mixture["sources"]]
-        changed["mixture"] = {**mixture, "sources": sources}
-    if isinstance(evaluation := values.get("evaluation"), dict):
-        sets = {part: evaluation[part] for part in ("dev", "test") if isinstance(evaluation.get(part), list)}
-        placed_sets = {part: [placed(each, ("data", "corpus", "rewrites")) for each in each_set] for part, each_set in sets.items()}
-        changed["evaluation"] = {**evaluation, **placed_sets}
-    if isinstance(negatives := values.get("negatives"), dict):
-        changed["negatives"] = placed(negatives, tuple(negatives))
-    if isinstance(values.get("memory_of"), str):
-        changed["memory_of"] = str(folder / values["memory_of"])
-    if isinstance(model := values.get("model"), dict) and isinstance(named := model.get("model"), str) and (folder / named).is_dir():
-        changed["model"] = {**model, "model": str(folder / named)}
-    return changed
+def _placed_mixture(mixture: Any, folder: Path) -> Any:
+    if not (isinstance(mixture, dict) and isinstance(mixture.get("sources"), list)):
+        return mixture
+    return {**mixture, "sources": [_placed(source, (*_PLACES, "file"), folder) for source in mixture["sources"]]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_what_was_written_gets_less_likely_and_no_pair_of_tokens_comes_twice() -
                 scores = loaded.model(input_ids=torch.tensor([[*prompt.tokens, *said]])).logits[0, -1].tolist()
             for token in set(said):
                 scores[token] = scores[token] / 1.5 if scores[token] > 0 else scores[token] * 1.5
-            pairs = set(zip(said, said[1:], strict=False))
+            pairs = set(pairwise(said))
             allowed = [token for token in range(len(scores)) if not said or (said[-1], token) not in pairs]
             said.append(max(allowed, key=scores.__getitem__))
         assert loaded.tokenizer.decode(said, skip_special_tokens=True).strip() == written.text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.training.passes import in_chunks, whole_batch
+from convbench.training.passes import PASS_PADDING, PASS_TOKENS, in_chunks, whole_batch
 from convbench.training.rows import Branch, Row, Said, Stem, Text, Vector, apart, together
 from convbench.training.session_mask import positions, visibility
 
@@ -101,5 +101,15 @@ def test_every_row_is_in_one_pass_and_passes_hold_no_more_than_asked(size: int) 
     assert all(len(chunk) == 1 for chunk in chunks)
     assert all(len(each) == 1 or len(each) * max(len(row.tokens) for row in each) <= size for [each] in chunks)
     assert sorted((row for [each] in chunks for row in each), key=repr) == sorted([*texts, *rows], key=repr)
-    whole = whole_batch(texts, rows)
-    assert [len(each) for [*passes] in whole for each in passes] == [3, 3, 2]
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=40))
+def test_a_whole_batch_is_one_chunk_with_little_padding(lengths: list[int]) -> None:
+    texts = [Text((1,) * length, Vector("passages", number)) for number, length in enumerate(lengths)]
+    rows = together([stem(1, 2), stem(3, 4, 5)], 10)
+    [passes] = whole_batch(texts, rows)
+    assert sorted((row for each in passes for row in each), key=repr) == sorted([*texts, *rows], key=repr)
+    for each in passes:
+        sizes = [len(row.tokens) for row in each]
+        assert max(sizes) * len(sizes) - sum(sizes) <= PASS_PADDING
+        assert max(sizes) * len(sizes) <= PASS_TOKENS

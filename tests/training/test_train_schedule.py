@@ -123,3 +123,66 @@ def test_fewer_units_than_processes() -> None:
 def test_the_accelerator_is_one_process_on_the_cpu() -> None:
     found = open_accelerator(told())
     assert (found.num_processes, found.device.type, found.mixed_precision) == (1, "cpu", "no")
+
+
+class Pair(torch.nn.Module):
+    """A matrix and a vector each in ``body`` and in ``head.inner``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(2, 2)
+        self.head = torch.nn.ModuleDict({"inner": torch.nn.Linear(2, 2)})
+
+
+def rates_of(model: torch.nn.Module, made: Any) -> dict[str, float]:
+    found = {id(parameter): group["lr"] for group in made.optimizer.param_groups for parameter in group["params"]}
+    return {name: found.pop(id(parameter)) for name, parameter in model.named_parameters()}
+
+
+def test_the_first_pattern_that_fits_a_name_sets_its_rate() -> None:
+    model = Pair()
+    rates = {"head.*.bias": 0.5, "head.*": 0.25, "*.bias": 0.125}
+    made = learner(model, told(learning_rate=1.0, rates=rates, schedule="constant", weight_decay=0.1), 10)
+    assert rates_of(model, made) == {"body.weight": 1.0, "body.bias": 0.125, "head.inner.weight": 0.25, "head.inner.bias": 0.5}
+    decay = {id(parameter): group["weight_decay"] for group in made.optimizer.param_groups for parameter in group["params"]}
+    assert {name: decay[id(parameter)] for name, parameter in model.named_parameters()} == {
+        "body.weight": 0.1,
+        "body.bias": 0.0,
+        "head.inner.weight": 0.1,
+        "head.inner.bias": 0.0,
+    }
+
+
+def test_warm_up_and_schedule_count_for_every_rate() -> None:
+    model = Pair()
+    made = learner(model, told(learning_rate=1.0, rates={"head.*": 8.0}, schedule="linear", warmup_steps=4), 10)
+    for wanted in (0.0, 0.25, 0.5, 0.75, 1.0, 5 / 6, 4 / 6):
+        found = rates_of(model, made)
+        assert made.learning_rate == pytest.approx(wanted) == found["body.weight"]
+        assert found["head.inner.bias"] == pytest.approx(8 * wanted)
+        made.update()
+
+
+def test_what_is_logged_is_the_ordinary_rate_where_a_weight_has_it() -> None:
+    first = {"body.*": 0.25}  # the first weights of the model have a rate of their own
+    assert learner(Pair(), told(learning_rate=1.0, rates=first, schedule="constant"), 10).learning_rate == 1.0
+    assert learner(Pair(), told(learning_rate=1.0, rates={"*": 0.25}, schedule="constant"), 10).learning_rate == 0.25
+
+
+def test_a_weight_moves_as_far_as_its_rate_says() -> None:
+    model = Pair()
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    made = learner(model, told(learning_rate=1e-3, rates={"head.*": 1e-1}, schedule="constant", weight_decay=0), 10)
+    sum(weight.sum() for weight in model.parameters()).backward()  # type: ignore[union-attr]
+    made.update()  # AdamW's first step is the rate itself
+    for name, weight in model.named_parameters():
+        assert before[name] - weight.detach() == pytest.approx(torch.full_like(weight, 1e-1 if name.startswith("head") else 1e-3), rel=1e-3)
+
+
+def test_a_pattern_that_fits_no_name_is_refused() -> None:
+    model = Pair()
+    with pytest.raises(UsageError, match=r"rates: no weight that is learnt has a name like 'haed\.\*'; names are as head\.inner\.bias"):
+        learner(model, told(rates={"head.*": 1.0, "haed.*": 1.0}), 10)
+    model.head.requires_grad_(False)
+    with pytest.raises(UsageError, match=r"no weight that is learnt has a name like 'head\.\*'; names are as body\.bias"):
+        learner(model, told(rates={"head.*": 1.0}), 10)
