@@ -91,12 +91,13 @@ def train_command(
     where it was stopped.
     """
     from convbench.io.cache import cache_root
-    from convbench.training.recipe import build_recipe, read_values, recipe_path, with_absolute_paths, with_changes, with_places
+    from convbench.training.places import with_places
+    from convbench.training.recipe import build_recipe, read_values, recipe_path, with_absolute_paths, with_changes
 
     path = recipe_path(recipe)
     changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
-    values = with_changes(with_places(read_values(path), places), changes)
-    built = build_recipe(with_absolute_paths(values, Path.cwd()), path)
+    values = with_absolute_paths(with_changes(read_values(path), changes), Path.cwd())
+    built = build_recipe(with_places(values, places), path)  # after the changes, which may bring another mixture
     place = cache or cache_root()
     if dry_run:
         _dry_run(built, place, offline=offline, as_json=as_json)

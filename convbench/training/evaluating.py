@@ -56,7 +56,7 @@ def check_sets(recipe: Recipe, *, cache: Path, offline: bool) -> None:
             plan = Plan(spec, RunFolder(Path(name)), cache, offline=offline)
             found = list(_measures(Selection(families=sets.metrics).parts(plan.dataset)))
             if part is sets.dev:
-                measured += [f"{name}/{key}" for each in found for key in (each[1], measure_key(*each))]
+                measured += _flat_names(name, found)
     if sets.dev:
         check_metric(recipe.training.metric, dict.fromkeys(measured, 0.0))
 
@@ -102,11 +102,15 @@ def flat_metrics(results: Mapping[str, Results]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, each in results.items():
         computed = [metric for metric in each.metrics if metric.value is not None]
-        times = Counter(metric.name for metric in computed)
-        for metric in computed:
-            key = f"{name}/{metric.name}" if times[metric.name] == 1 else f"{name}/{metric.key}"
-            found[key] = float(metric.value or 0.0)
+        names = _flat_names(name, [(metric.protocol, metric.name) for metric in computed])
+        found |= {key: float(metric.value or 0.0) for key, metric in zip(names, computed, strict=True)}
     return found
+
+
+def _flat_names(set_name: str, measures: Sequence[tuple[str, str]]) -> list[str]:
+    """What (protocol, measure) pairs of a set are called in a log, and by ``training.metric``."""
+    times = Counter(name for _, name in measures)
+    return [f"{set_name}/{each[1] if times[each[1]] == 1 else measure_key(*each)}" for each in measures]
 
 
 def check_metric(name: str | None, metrics: Mapping[str, float]) -> None:

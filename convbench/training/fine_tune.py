@@ -123,10 +123,10 @@ def _finish(prepared: Prepared, trained: Trained, found: Mapping[str, Any], out:
     recipe, checkpoint = prepared.recipe, out / CHECKPOINT
     runs = {name: out / RUNS / name for name in set_names(recipe.evaluation.test)}
     used = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    written = _is_written(checkpoint, trained.chosen_step, _form(recipe))
+    facts = _facts(prepared, trained.chosen_step, found, out)
+    written = _is_written(checkpoint, facts, _form(recipe))
     if written and _is_done(out, used, runs):
         return FineTuned(checkpoint, trained, runs, {name: read_results(RunFolder(run).results) for name, run in runs.items()})
-    facts = _facts(prepared, trained.chosen_step, found, out)
     if not written:
         trainable = prepared.trainable
         if is_sharded(trainable.module):  # its weights are parts, which nothing whole can be loaded into
@@ -166,10 +166,11 @@ def _form(recipe: Recipe) -> Form:
     return "whole" if recipe.tuning.lora is None else recipe.output
 
 
-def _is_written(checkpoint: Path, step: int, form: Form) -> bool:
-    """Whether the weights of this step were written already, in this form."""
-    facts = checkpoint / FACTS
-    return facts.exists() and {"steps": step, "form": form}.items() <= read_json(facts).items()
+def _is_written(checkpoint: Path, facts: CardFacts, form: Form) -> bool:
+    """Whether the weights of this step were written already, in this form: of this very training, as the time that it took tells."""
+    path = checkpoint / FACTS
+    told = {"form": form, "steps": facts.steps, "tokens": facts.tokens, "seconds": facts.seconds}
+    return path.exists() and told.items() <= read_json(path).items()
 
 
 def _is_done(out: Path, used: str, runs: Mapping[str, Path]) -> bool:

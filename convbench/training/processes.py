@@ -28,16 +28,23 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
     """The accelerator as the settings and its launcher want it. A process has one; a second call must want the same.
 
     Raises:
-        UsageError: The launcher wants what is not done here, or a batch cannot be shared out evenly.
+        UsageError: The launcher wants what is not done here, a batch cannot be shared out evenly, or another precision or device was opened
+            in this process before.
     """
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import DistributedType
 
-    accelerator = Accelerator(
-        cpu=settings.device == "cpu",
-        mixed_precision="bf16" if settings.precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=settings.device == "cpu",
+            mixed_precision="bf16" if settings.precision == "bf16" else "no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        )
+    except ValueError as error:  # of accelerate's state, of which a process has one; also what it cannot do on this machine
+        raise UsageError(
+            f"accelerate refuses precision {settings.precision} with device {settings.device}: {error} "
+            "A process trains in one precision and on one kind of device; begin another for another."
+        ) from None
     whole = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
     if not wants_sharding(accelerator) and accelerator.distributed_type not in whole:
         raise UsageError(
@@ -46,6 +53,13 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
     if settings.batch_size % accelerator.num_processes:
         raise UsageError(f"batch_size {settings.batch_size} over {accelerator.num_processes} processes: expected a multiple of that number")
     return accelerator
+
+
+def forget_accelerator() -> None:
+    """Lets the next training of a process that has no fellows choose precision and device anew; accelerate keeps the first choice."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def share(units: Sequence[T], accelerator: Accelerator) -> Sequence[T]:

@@ -178,33 +178,6 @@ def build_recipe(values: Mapping[str, Any], origin: str | Path) -> Recipe:
     return recipe
 
 
-def with_places(values: Mapping[str, Any], places: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """The recipe with its datasets read from elsewhere.
-
-    Args:
-        values: The recipe's.
-        places: ``data``, ``corpus`` or ``rewrites`` -> dataset -> folder or file.
-
-    Raises:
-        UsageError: The recipe has no such dataset.
-    """
-    mixture, evaluation = values.get("mixture") or {}, values.get("evaluation") or {}
-    sources = [dict(source) for source in mixture.get("sources") or ()]
-    sets = {part: [dict(each) for each in evaluation.get(part) or ()] for part in ("dev", "test")}
-    named = [(source.get("dataset"), source) for source in sources]
-    named += [(each.get("name"), each) for part in sets.values() for each in part]
-    for key, by_dataset in places.items():
-        for dataset, place in by_dataset.items():
-            using = [each for name, each in named if name == dataset]
-            if not using:
-                known = ", ".join(sorted({str(name) for name, _ in named if name}))
-                raise UsageError(f"--{key} {dataset}={place}: the recipe uses no dataset {dataset!r}; it uses {known or 'none'}")
-            for each in using:
-                each[key] = str(Path(place).absolute())
-    changed = {**values, "mixture": {**mixture, "sources": sources}}
-    return changed if not evaluation else {**changed, "evaluation": {**evaluation, **sets}}
-
-
 def with_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe with other values.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from convbench.backends.inputs import passage_ids, passage_text, unpooled
 from convbench.backends.loaded import Loaded
+from convbench.backends.profile import Lengths
 from convbench.backends.turn_inputs import Session, TurnInputs
 from convbench.errors import UsageError
 from convbench.generation.likelihood import response_tokens
@@ -125,13 +126,20 @@ class TurnRows:
         room = lengths.prompt - len(trunk) - len(session.branch)
         evidence = fit_evidence(loaded.profile.prompt.evidence, "", [plain], form.ids, room, lengths.evidence, session.turn.id)
         if not evidence.passages:
-            raise UsageError(
-                f"turn {session.turn.id}: session and instruction leave {room} tokens of {lengths.prompt} for the passage of "
-                "'identification', too few to say anything: raise lengths.prompt or lower lengths.session in the profile"
-            )
+            raise UsageError(f"turn {session.turn.id}: no token of the passage of 'identification' is left: {_too_little(room, lengths)}")
         skip = unpooled(loaded, loaded.profile.query_prefix)
         closed = Branch((*evidence.tokens, *session.branch), Vector("contexts", number))
         return Stem(trunk, (closed,), skip + len(self._instruction) if skip else 0)
+
+
+def _too_little(room: int, lengths: Lengths) -> str:
+    """What leaves no room for a passage, and what in the profile gives it some."""
+    if lengths.evidence <= room:
+        return f"lengths.evidence is {lengths.evidence}; raise it in the profile"
+    return (
+        f"session and instruction leave {room} of the {lengths.prompt} tokens of lengths.prompt; "
+        "raise it, or lower lengths.session, in the profile"
+    )
 
 
 def end_token(loaded: Loaded) -> int:

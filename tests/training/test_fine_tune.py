@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,6 +161,15 @@ def test_one_set_more_is_evaluated_and_put_on_the_card(tmp_path: Path) -> None:
     assert (found.checkpoint / "model.safetensors").stat().st_mtime_ns == weights
     assert tuned(tmp_path, training__steps=1, evaluation__test=more).results == found.results
     assert executions(found.runs["inscit-1"]) == 1
+
+
+def test_the_checkpoint_of_a_training_whose_states_are_gone_is_not_taken_for_the_next_ones(tmp_path: Path) -> None:
+    first = load_file(tuned(tmp_path, training__steps=1, evaluation__test=[]).checkpoint / "model.safetensors")
+    shutil.rmtree(tmp_path / "checkpoints")
+    again = tuned(tmp_path, training__steps=1, training__seed=4, evaluation__test=[])
+    weights = load_file(again.checkpoint / "model.safetensors")
+    assert same(weights, learnt(again.trained.checkpoint))
+    assert not same(weights, first)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from convbench.config import parse_yaml
 from convbench.errors import ConvbenchError, DataError, MissingFileError, UsageError
 from convbench.systems.catalog import shipped
+from convbench.training.places import with_places
 from convbench.training.recipe import (
     Recipe,
     build_recipe,
@@ -19,7 +20,6 @@ from convbench.training.recipe import (
     recipe_path,
     with_absolute_paths,
     with_changes,
-    with_places,
 )
 
 SOURCES: list[dict[str, Any]] = [
@@ -183,6 +183,28 @@ def test_places_count_for_sources_and_sets_of_the_dataset(tmp_path: Path, monkey
 def test_a_recipe_without_evaluation_gets_none() -> None:
     bare = {name: value for name, value in VALUES.items() if name != "evaluation"}
     assert with_places(bare, {"data": {"topiocqa": "/d"}}).keys() == bare.keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixture": [1]},
+        {"mixture": {"sources": ["topi"]}},
+        {"mixture": {"sources": "topi"}},
+        {"evaluation": [1]},
+        {"evaluation": {"test": "inscit"}},
+        {"evaluation": {"test": ["inscit"]}},
+        {"evaluation": {"test": {"name": "inscit"}}},
+    ],
+)
+def test_what_has_no_place_to_put_a_dataset_is_refused_as_a_recipe(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"my\.yaml: (mixture|evaluation)"):
+        build_recipe(with_places({**VALUES, **changes}, {}), "my.yaml")
+
+
+def test_a_files_source_is_no_dataset_though_it_is_called_like_one() -> None:
+    values = with_changes(VALUES, {"mixture.sources.web.name": "inscit"})
+    assert with_places(values, {"data": {"inscit": "/d"}})["mixture"]["sources"][2] == values["mixture"]["sources"][2]
 
 
 def test_changes_reach_entries_by_name() -> None:

@@ -15,7 +15,7 @@ from training.tiny_training import pools
 
 from convbench.errors import UsageError
 from convbench.training.data.sampling import Pool, batches
-from convbench.training.processes import open_accelerator, share
+from convbench.training.processes import forget_accelerator, open_accelerator, share
 from convbench.training.randomness import random_state, set_random_state
 from convbench.training.schedule import learner, total_steps
 from convbench.training.train_settings import TrainSettings
@@ -123,6 +123,16 @@ def test_fewer_units_than_processes() -> None:
 def test_the_accelerator_is_one_process_on_the_cpu() -> None:
     found = open_accelerator(told())
     assert (found.num_processes, found.device.type, found.mixed_precision) == (1, "cpu", "no")
+
+
+def test_another_precision_in_the_same_process_needs_the_first_to_be_forgotten() -> None:
+    open_accelerator(told())
+    with pytest.raises(UsageError, match=r"precision bf16 with device cpu: .* A process trains in one precision") as error:
+        open_accelerator(told(precision="bf16"))
+    assert "\n" not in str(error.value)
+    forget_accelerator()
+    assert open_accelerator(told(precision="bf16")).mixed_precision == "bf16"
+    forget_accelerator()
 
 
 class Pair(torch.nn.Module):

@@ -18,7 +18,7 @@ SCHEMA = "convbench.study-cell/1"
 FILE = "study-cell.json"
 
 _PLACES = ("data", "corpus", "rewrites", "file")
-_NO_MATTER = ("description", "limitations")
+_NO_MATTER = ("description", "limitations", "memory_of")
 
 Runs = dict[str, str]
 """Name of a test set -> its run folder, relative to the cell's."""

@@ -18,6 +18,7 @@ from convbench.metrics.selection import Selection
 from convbench.training.fine_tune import RUNS, fine_tune
 from convbench.training.log import read_log
 from convbench.training.loop import CHECKPOINTS, LOG
+from convbench.training.processes import forget_accelerator
 from convbench.training.recipe import Recipe
 from convbench.training.study.cell_file import CellFile, Runs, made_from, places_of, read_cell, refuse_other, write_cell
 from convbench.training.study.conditions import responds, run_again
@@ -73,6 +74,7 @@ def finish_cells(shop: Workshop, cells: Sequence[Cell]) -> list[ConvbenchError]:
     for number, cell in enumerate(cells, 1):
         log.info("cell %d of %d: %s", number, len(cells), cell)
         gc.collect()  # the last cell's model holds itself, and the next one needs its memory
+        forget_accelerator()  # the next cell may be of another precision
         try:
             _finish(shop, cell)
         except BusyError as error:

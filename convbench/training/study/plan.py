@@ -13,7 +13,8 @@ from convbench.config import Config, load_config
 from convbench.errors import DataError, UsageError
 from convbench.registry import did_you_mean
 from convbench.training.evaluating import set_names
-from convbench.training.recipe import Recipe, build_recipe, read_values, recipe_path, with_changes, with_places
+from convbench.training.places import datasets_of, with_places
+from convbench.training.recipe import Recipe, build_recipe, read_values, recipe_path, with_absolute_paths, with_changes
 from convbench.views.evidence import EvidenceName
 
 ENOUGH = 3
@@ -185,15 +186,15 @@ def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Pa
     Args:
         study: The study.
         places: ``data``, ``corpus`` or ``rewrites`` -> dataset -> folder or file.
-        origin: The study's file, for messages.
+        origin: The study's file: relative paths that an arm sets begin at its folder, and messages name it.
 
     Raises:
         UsageError: A change does not fit the recipe, or an arm changes what it is evaluated on.
         DataError: The recipe is evaluated on nothing, or is malformed.
     """
     path = recipe_path(study.recipe)
-    values = with_places(read_values(path), places)
-    plain = build_recipe(values, path)
+    values = read_values(path)
+    plain = build_recipe(with_places(values, places), path)
     if not plain.evaluation.test:
         raise DataError(path, "evaluation.test is empty, and a study compares arms on its sets; name one at least")
     found = {}
@@ -201,12 +202,18 @@ def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Pa
         for seed in study.seeds if arm.trained else ():
             if "training.seed" in arm.set:
                 raise UsageError(f"{origin}: arms.{name}: sets training.seed, which 'seeds' decides")
-            recipe = build_recipe(with_changes(values, {**arm.set, "training.seed": seed}), f"{origin}: arms.{name}")
+            changed = with_absolute_paths(with_changes(values, {**arm.set, "training.seed": seed}), origin.parent.resolve())
+            recipe = build_recipe(with_places(changed, _used(places, datasets_of(changed))), f"{origin}: arms.{name}")
             if recipe.evaluation.test != plain.evaluation.test:
                 raise UsageError(f"{origin}: arms.{name}: changes evaluation.test, and arms are compared on the same turns")
             found[Cell(name, seed)] = recipe
     _check_sets(study, set_names(plain.evaluation.test), origin)
     return found
+
+
+def _used(places: Mapping[str, Mapping[str, str]], datasets: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The places of some datasets: an arm need not use all that the recipe does."""
+    return {key: {name: place for name, place in by_name.items() if name in datasets} for key, by_name in places.items()}
 
 
 def _check_sets(study: Study, names: Sequence[str], origin: Path) -> None:

@@ -98,6 +98,19 @@ def test_a_change_may_reach_every_source(tmp_path):
     assert recipes[Cell("ddm", 0)].mixture.sources[0].passage == "response"
 
 
+def test_paths_of_an_arm_begin_at_the_studys_folder_and_its_mixture_gets_the_places(tmp_path):
+    (tmp_path / "other.yaml").write_text(
+        "sources: [{name: o, dataset: orquac, objectives: [retrieval, response, identification]}]", encoding="utf-8"
+    )
+    arms = {"full": {}, "other": {"set": {"mixture": "other.yaml"}}, "negatives": {"set": {"negatives.topi": "mined.jsonl"}}}
+    path = write_files(tmp_path, recipe(), study(arms=arms, claims=[]))
+    recipes = recipes_of(load_study(path), {"data": {"topiocqa": "/d"}}, path)
+    assert [source.dataset for source in recipes[Cell("other", 0)].mixture.sources] == ["orquac"]
+    assert recipes[Cell("full", 0)].mixture.sources[0].data == Path("/d")
+    assert recipes[Cell("other", 0)].evaluation.test[0].data == "/d"
+    assert recipes[Cell("negatives", 1)].negatives == {"topi": tmp_path / "mined.jsonl"}
+
+
 def test_a_cell_that_another_process_has_is_left_to_it(tmp_path):
     path = write_files(tmp_path, recipe(), study())
     with acquire(tmp_path / "out" / "arms" / "full" / "seed-0" / ".cell.lock", lambda: None):

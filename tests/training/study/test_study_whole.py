@@ -182,3 +182,12 @@ def test_a_launcher_of_several_processes_is_refused(done, monkeypatch):
     path, out = done
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "start it without a launcher" in convbench("-q", "train", "study", path, "--out", out, "--offline").error
+
+
+def test_arms_may_differ_in_precision(tmp_path):
+    arms = {"single": {}, "half": {"set": {"training.precision": "bf16"}}}
+    changes = {"arms": arms, "seeds": [0], "evidence": [], "agreement": [], "measures": ["nDCG@3"], "claims": []}
+    tiny = recipe()
+    tiny["training"] |= {"steps": 1}
+    succeed("train", "study", write_files(tmp_path, tiny, study(**changes)), "--out", tmp_path / "out", "--offline")
+    assert report(tmp_path / "out")["missing"] == []
