@@ -32,10 +32,10 @@ from convbench.backends.loaded import Loaded, load
 from convbench.backends.placement import ModelConfig
 from convbench.backends.sessions import EncodedSession, encode_apart, encode_together, stacked
 from convbench.backends.trunk import EMPTY
-from convbench.generation.decoding import DecodingConfig
-from convbench.generation.writer import Prompt, Written, write_responses
 from convbench.io.atomic import write_text
 from convbench.meter import Meter
+from convbench.writing.decoding import DecodingConfig
+from convbench.writing.writer import Prompt, Written, write_responses
 
 BATCH_TOKENS = 16_384
 VOCABULARY = 8000

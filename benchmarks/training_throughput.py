@@ -1,6 +1,6 @@
 """What training costs: ours beside a plain transformers loop, and packed conversations beside one turn a row.
 
-    python benchmarks/training_throughput.py [--repetitions 3] [--threads 1] [--device cuda] [--row-tokens 1024] [--out FILE]
+    python benchmarks/training_throughput.py [--repetitions 3] [--threads 1] [--device cuda] [--row-tokens 4096] [--out FILE]
 
 Every update is a whole one: forward and backward passes, clipping, AdamW. Both ways of a comparison run in turn, in one process, after a
 warm-up. The learning rate is too small to move a float32 weight, so all updates start from the same weights and must have the same losses
@@ -11,8 +11,8 @@ warm-up. The learning rate is too small to move a float32 weight, so all updates
   Both are credited with the same tokens: those of sessions, passages and [session, passage, response], padding not counted.
 - Seconds an example, conversations of several turns in one row against the loop's row a turn, for the same two objectives.
 - Seconds an example, ours both: the turns of a conversation in one row against a row a turn and branch. Packing reads fewer tokens; how
-  many fewer is given beside the seconds, as it bounds what can be gained: sessions are shared, passages are not. A row's attention grows
-  with the square of its tokens, which counts for a small model; so long rows are cut here (``--row-tokens``).
+  many fewer is given beside the seconds, as it bounds what can be gained: sessions are shared, passages are not. Where a model is not read
+  by blocks, as on a GPU, a row's attention grows with the square of its tokens, which counts for a small model; ``--row-tokens`` cuts rows.
 
 Words are random; questions, responses and passages are as long as TopiOCQA's (about 8, 12 and 100 words).
 """
@@ -183,6 +183,7 @@ class TransformersLoop:
     def __init__(self, model: Trainable, examples: Sequence[Example]) -> None:
         loaded = model.loaded
         self._model, self._body = (copied := deepcopy(loaded.model).train()), copied.base_model
+        copied.set_attn_implementation("sdpa")
         self._mean, self._device, self._padding = loaded.profile.pooling == "mean", loaded.device, loaded.tokenizer.pad_token_id
         self._optimizer = torch.optim.AdamW(copied.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
         writer = TurnRows(loaded, NEW_TOKENS, "")
@@ -331,7 +332,7 @@ def main() -> None:
         ("batch", 16, "turns of a batch beside transformers"),
         ("conversations", 1, "conversations of a batch where they are packed"),
         ("repetitions", 3, "measured updates of each way"),
-        ("row-tokens", 1024, "tokens after which a packed conversation goes on in another row"),
+        ("row-tokens", 4096, "tokens after which a packed conversation goes on in another row"),
         ("threads", 1, "threads on the CPU"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} ({value})")

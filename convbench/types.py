@@ -139,7 +139,18 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a system answered. Token counts are None where the generator has no tokens."""
+    """What a system answered.
+
+    Attributes:
+        turn_id: The turn.
+        text: The response.
+        finish_reason: Why it ends where it ends.
+        evidence: Ids of the passages the responder saw.
+        tokens_in: Tokens that it was made from; None where the generator has no tokens.
+        tokens_out: Its tokens; None likewise.
+        abstained: True where the system declined to answer.
+        dropped: Ids of the passages that had no room.
+    """
 
     turn_id: str
     text: str
@@ -148,6 +159,7 @@ class Response:
     tokens_in: int | None = None
     tokens_out: int | None = None
     abstained: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

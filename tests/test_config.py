@@ -2,18 +2,60 @@ from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from convbench.config import MAX_YAML, MAX_YAML_DEPTH, Config, build_config, load_config, read_yaml
+from convbench.config import MAX_YAML, MAX_YAML_DEPTH, Config, Origin, build_config, load_config, parse_document, read_yaml
 from convbench.errors import ConvbenchError, DataError, MissingFileError, UsageError
 
 
 class Inner(Config):
     depth: int = Field(default=1, ge=1)
+
+
+class Server(Config):
+    type: Literal["server"]
+    address: str
+
+
+class Local(Config):
+    type: Literal["local"]
+    folder: str
+    tokens: int = 3
+
+
+class Written(Config):
+    """Its tag is also the name of its field."""
+
+    type: Literal["model"]
+    model: Annotated[Server | Local, Field(discriminator="type")]
+
+
+class Copied(Config):
+    type: Literal["copied"]
+    words: int = 3
+
+
+Writer = Annotated[Written | Copied, Field(discriminator="type")]
+
+
+@dataclass
+class Weights:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    first: float = 1.0
+
+
+class Whole(Config):
+    writer: Literal["none", "human"] | Writer = "none"
+    several: list[Writer] = []  # noqa: RUF012
+    by_name: dict[str, Inner] = {}  # noqa: RUF012
+    weights: Weights = Weights()
 
 
 class Example(Config):
@@ -47,18 +89,20 @@ def test_configurations_are_immutable() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\ndepht: 3\n", "depht: extra inputs are not permitted, found 3"),
-        ("name: a\ninner: {dept: 3}\n", "inner.dept: extra inputs are not permitted, found 3"),
-        ("name: a\ninner: {depth: 0}\n", "inner.depth: input should be greater than or equal to 1, found 0"),
-        ("name: a\nratio: much\n", "ratio: .*, found 'much'"),
-        ("ratio: 1\n", "name: field required"),
-        ("name: 1\nratio: much\n", r"name: .*, found 1 \(and 1 more\)"),
-        ("- name\n", "expected a mapping, found list"),
-        ("", "expected a mapping, found NoneType"),
+        ("name: a\ndepht: 3\n", ":2: depht: extra inputs are not permitted, found 3; known: inner, name, ratio$"),
+        ("name: a\ninner: {dept: 3}\n", r":2: inner.dept: extra inputs are not permitted, found 3\. Did you mean 'depth'\?$"),
+        ("name: a\ninner:\n  depth: 0\n", ":3: inner.depth: input should be greater than or equal to 1, found 0$"),
+        ("name: a\n\n# how much\nratio: much\n", ":4: ratio: .*, found 'much'$"),
+        ("# no name\nratio: 1\n", ":2: name: field required$"),
+        ("nmae: a\n", r":1: nmae: extra inputs are not permitted, found 'a'\. Did you mean 'name'\? \(and 1 more\)$"),
+        ("name: 1\nratio: much\n", r":1: name: .*, found 1 \(and 1 more\)$"),
+        ("name: a\ninner: 3\n", ":2: inner: input should be a mapping, found 3$"),
+        ("- name\n", ": expected a mapping, found list$"),
+        ("", ": expected a mapping, found NoneType$"),
     ],
 )
-def test_wrong_content_names_file_and_key(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=r"example\.yaml: " + message) as caught:
+def test_wrong_content_names_file_line_and_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=r"example\.yaml" + message) as caught:
         load_config(Example, written(tmp_path, text))
     one_line(caught)
 
@@ -156,5 +200,78 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_values_name_their_origin() -> None:
     assert build_config(Example, {"name": "a"}, "baseline x") == Example(name="a")
-    with pytest.raises(UsageError, match=r"^baseline x: nam: extra inputs are not permitted, found 'a'$"):
+    with pytest.raises(UsageError, match=r"^baseline x: nam: extra inputs are not permitted, found 'a'\. Did you mean 'name'\?$"):
         build_config(Example, {"name": "b", "nam": "a"}, "baseline x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("writer: humn", "1: writer: input should be 'none' or 'human', found 'humn'. Did you mean 'human'?"),
+        ("writer: 3", "1: writer: input should be 'none' or 'human', found 3"),
+        ("writer:\n  type: copid", "2: writer.type: input should be 'model' or 'copied', found 'copid'. Did you mean 'copied'?"),
+        ("writer:\n  typ: copied", "1: writer.type: field required, expected 'model' or 'copied'; found 'typ' instead"),
+        ("writer:\n  type: copied\n  wrds: 2", "3: writer.wrds: extra inputs are not permitted, found 2. Did you mean 'words'?"),
+        (
+            "writer:\n  type: model\n  model:\n    type: local\n    folder: x\n    tokns: 2",
+            "6: writer.model.tokns: extra inputs are not permitted, found 2. Did you mean 'tokens'?",
+        ),
+        ("writer:\n  type: model\n  model:\n    type: local", "3: writer.model.folder: field required"),
+        (
+            "several:\n- type: copied\n- type: model\n  model: {type: loacl}",
+            "4: several.1.model.type: input should be 'server' or 'local', found 'loacl'. Did you mean 'local'?",
+        ),
+        ("several:\n- type: copied\n-\n  type: copied\n  words: many", "5: several.1.words: input should be a valid integer"),
+        ("by_name:\n  a: {}\n  b:\n    deep: 1", "4: by_name.b.deep: extra inputs are not permitted, found 1. Did you mean 'depth'?"),
+        ("weights:\n  frist: 1", "2: weights.frist: extra inputs are not permitted, found 1. Did you mean 'first'?"),
+    ],
+)
+def test_tags_of_unions_are_no_keys_and_the_member_that_was_meant_is_judged(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(DataError) as caught:
+        load_config(Whole, path)
+    assert one_line(caught).startswith(f"{path}:{message}")
+
+
+def test_a_change_is_named_in_place_of_the_line() -> None:
+    origin = Origin("mine", Path("mine.yaml"), parse_document("name: a\ninner:\n  depth: 1\n", "mine.yaml").node)
+    changed = origin.changed(["inner", "depth"], "--set inner.depth")
+    for values, message in (
+        ({"name": "a", "inner": {"depth": 0}}, "mine with --set inner.depth: inner.depth: "),
+        ({"name": 3, "inner": {"depth": 1}}, "mine.yaml:1: name: "),
+        ({"inner": {"depth": 1}}, "mine.yaml:1: name: field required"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            build_config(Example, values, changed)
+        assert one_line(caught).startswith(message)
+
+
+def own_tag(value: object) -> str | None:
+    given = value.get("type") if isinstance(value, dict) else None
+    return given if given in ("model", "copied") else None
+
+
+class OwnWords(Config):
+    writer: Annotated[
+        Annotated[Written, Tag("model")] | Annotated[Copied, Tag("copied")],
+        Discriminator(own_tag, custom_error_type="writer", custom_error_message="Expected a writer"),
+    ]
+
+
+def test_a_union_that_refuses_in_words_of_its_own_gets_the_suggestion_too(tmp_path: Path) -> None:
+    for text, message in (
+        ("writer: {type: copid}", "1: writer: expected a writer, found {'type': 'copid'}. Did you mean 'copied'?"),
+        ("writer:\n  type: copied\n  wrds: 1", "3: writer.wrds: extra inputs are not permitted, found 1. Did you mean 'words'?"),
+        ("writer: 7", "1: writer: expected a writer, found 7"),
+    ):
+        path = written(tmp_path, text)
+        with pytest.raises(DataError) as caught:
+            load_config(OwnWords, path)
+        assert one_line(caught) == f"{path}:{message}"
+
+
+@pytest.mark.parametrize("text", ["name: a\napi_key: hush\n", "name: {token: hush}\n", "name: a\ninner: [{password: hush}]\n"])
+def test_what_may_be_a_secret_is_not_shown(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match="found what may be a secret and is not shown") as caught:
+        load_config(Example, written(tmp_path, text))
+    assert "hush" not in one_line(caught)

@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from convbench.backends.chat_errors import failure_of
+from convbench.backends.chat_answers import AnswerFolder, no_completion, read_completion
+from convbench.backends.chat_answers import ChatAnswer as ChatAnswer
+from convbench.backends.chat_errors import failure_of, refuse_secrets
 from convbench.backends.server import ServerAddress
 from convbench.config import Config
 from convbench.errors import ResourceError
-from convbench.io.atomic import write_text
 from convbench.io.cache import cache_root
 from convbench.io.digests import value_sha256
 
@@ -45,6 +46,7 @@ class ChatConfig(Config):
         timeout: Seconds without a sign of life after which a request counts as failed.
         retries: How often a request that failed (429, 5xx, time-out, no connection) is sent again, each time after a longer pause.
         parallel: Most requests under way at once.
+        log_probabilities: Whether the probabilities of an answer's tokens are asked for.
     """
 
     model: str = Field(min_length=1)
@@ -57,6 +59,13 @@ class ChatConfig(Config):
     timeout: float = Field(default=60.0, gt=0)
     retries: int = Field(default=4, ge=0, le=20)
     parallel: int = Field(default=4, ge=1, le=64)
+    log_probabilities: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, values: Any) -> Any:
+        refuse_secrets(values)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +81,19 @@ class ChatRequest:
     sample: int = 0
 
 
-class ChatAnswer(Config):
-    """What came back.
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Answers, and which of them were paid for.
 
     Attributes:
-        text: The answer; empty where the model said nothing.
-        finish_reason: The server's: ``stop``, ``length``, ``content_filter`` ...
-        tokens_in: Tokens of the request, as the server counts them; 0 where it does not say.
-        tokens_out: Tokens of the answer.
-        failure: Why the server took no such text (too long, filtered); such an answer is not kept.
+        answers: In the order of the requests.
+        cached: The answers to distinct requests that the cache held.
+        asked: The answers to distinct requests that were sent.
     """
 
-    text: str = ""
-    finish_reason: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    failure: str | None = None
+    answers: list[ChatAnswer]
+    cached: tuple[ChatAnswer, ...]
+    asked: tuple[ChatAnswer, ...]
 
 
 class ChatClient:
@@ -102,7 +108,7 @@ class ChatClient:
     def __init__(self, config: ChatConfig, *, offline: bool = False, cache: Path | None = None) -> None:
         self.config = config
         self._offline = offline
-        self._cache = cache
+        self._kept = AnswerFolder(cache or cache_root() / "chat")
 
     def check(self) -> None:
         """Makes sure, without a request, that one could be sent.
@@ -127,13 +133,17 @@ class ChatClient:
             ResourceError: The server cannot be reached, refuses the key or the settings, or fails again and again.
             StorageError: Answers cannot be kept.
         """
+        return self.answered(requests).answers
+
+    def answered(self, requests: Sequence[ChatRequest]) -> Answered:
+        """``answers``, with what was paid for told apart from what the cache held."""
         keys = [self._key(request) for request in requests]
         wanted = dict(zip(keys, requests, strict=True))
-        found = {key: kept for key in wanted if (kept := self._kept(key)) is not None}
+        found = {key: kept for key in wanted if (kept := self._kept.kept(key)) is not None}
         asked = self._ask_all({key: request for key, request in wanted.items() if key not in found})
         spent = [sum(getattr(answer, side) for answer in asked.values()) for side in ("tokens_in", "tokens_out")]
         log.info("%s: %d answers from the cache, %d asked for: %d tokens in, %d out", self.server.host, len(found), len(asked), *spent)
-        return [(found | asked)[key] for key in keys]
+        return Answered([(found | asked)[key] for key in keys], tuple(found.values()), tuple(asked.values()))
 
     def _ask_all(self, requests: Mapping[str, ChatRequest]) -> dict[str, ChatAnswer]:
         if not requests:
@@ -166,32 +176,18 @@ class ChatClient:
         settings: dict[str, Any] = {"temperature": config.temperature, config.limit_field: config.max_tokens}
         if config.seed is not None:
             settings["seed"] = config.seed + request.sample
+        if config.log_probabilities:
+            settings["logprobs"] = True
         messages: Any = [{"role": role, "content": text} for role, text in request.messages]
         try:
             completion = self._client.chat.completions.create(model=config.model, messages=messages, **settings)
         except openai.OpenAIError as error:
             return ChatAnswer(failure=failure_of(error, config, self.server.host, self._api_key))
         except (ValueError, RecursionError):
-            raise self._no_completion() from None
-        answer = self._read(completion)
-        write_text(self._path(key), answer.model_dump_json() + "\n")
+            raise no_completion(self.server.host) from None
+        answer = read_completion(completion, self.server.host)
+        self._kept.keep(key, answer)
         return answer
-
-    def _read(self, completion: Any) -> ChatAnswer:
-        """The answer in a completion; the client passes on whatever a server sends, checked by nobody."""
-        try:
-            choice, usage = completion.choices[0], completion.usage
-            return ChatAnswer(
-                text=(choice.message.content or "").encode(errors="replace").decode(),  # JSON can hold half a character
-                finish_reason=choice.finish_reason or "",
-                tokens_in=(usage and usage.prompt_tokens) or 0,
-                tokens_out=(usage and usage.completion_tokens) or 0,
-            )
-        except (AttributeError, LookupError, TypeError, ValueError):
-            raise self._no_completion() from None
-
-    def _no_completion(self) -> ResourceError:
-        return ResourceError(f"{self.server.host}: what it sends is no chat completion; is base_url right? It usually ends with /v1")
 
     @property
     def _api_key(self) -> str:
@@ -221,14 +217,7 @@ class ChatClient:
     def _key(self, request: ChatRequest) -> str:
         config = self.config
         sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed, "sample": request.sample}
+        if config.log_probabilities:  # not named otherwise, so that answers from before are found
+            sampling["log_probabilities"] = True
         messages = [list(message) for message in request.messages]
         return value_sha256({"version": _KEY_VERSION, "at": self.server.url, "model": config.model, "messages": messages, **sampling})
-
-    def _path(self, key: str) -> Path:
-        return (self._cache or cache_root() / "chat") / key[:2] / f"{key}.json"
-
-    def _kept(self, key: str) -> ChatAnswer | None:
-        try:
-            return ChatAnswer.model_validate_json(self._path(key).read_bytes())
-        except (OSError, ValueError):
-            return None  # none, or one that another version wrote: asked for again

@@ -1,11 +1,11 @@
-"""What a failed request means: one text is at fault, or every other request would fail as well."""
+"""What a failed request means: one text is at fault, or every other request would fail as well; and settings that hold a secret."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from convbench.errors import ResourceError
+from convbench.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
     from convbench.backends.chat import ChatConfig
@@ -16,6 +16,26 @@ _LONGEST = 200
 _ABOUT_THE_TEXT = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
 _TOO_LONG = ("context length", "context window", "too long", "maximum context")
 _STATUS = re.compile(r"Error code: \d+ - ")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+def refuse_secrets(values: Any) -> None:
+    """Refuses settings that hold a key, without repeating it, as the message for any other wrong setting would.
+
+    Args:
+        values: The settings as they were given.
+
+    Raises:
+        UsageError: ``api_key_env`` holds something else than a variable's name, or there are headers, which no server here needs.
+    """
+    if not isinstance(values, dict):
+        return
+    variable = values.get("api_key_env")
+    if variable is not None and not (isinstance(variable, str) and _VARIABLE.fullmatch(variable)):
+        raise UsageError("api_key_env: expected the name of an environment variable, such as OPENAI_API_KEY, and not the key itself")
+    for name in values:
+        if isinstance(name, str) and "header" in name.lower():
+            raise UsageError(f"{name}: no such setting; name the environment variable that holds the key with api_key_env")
 
 
 def failure_of(error: Exception, config: ChatConfig, host: str, key: str) -> str:

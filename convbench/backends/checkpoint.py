@@ -22,7 +22,7 @@ from convbench.registry import did_you_mean
 _CONFIG, _ADAPTER, _PROFILE, _GENERATION = "config.json", "adapter_config.json", "convbench.json", "generation_config.json"
 _RESULTS_DEPEND_ON = (
     *(_CONFIG, _ADAPTER, _PROFILE, _GENERATION),
-    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model"),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model", "*.jinja"),
 )
 _WRITING = ("ForCausalLM", "LMHeadModel")
 _FEWEST_POSITIONS = 32

@@ -33,6 +33,14 @@ def is_bert_like(model_type: str) -> bool:
     return can_write(model_type) and not masked.endswith("ForConditionalGeneration")
 
 
+def predicts_masked_words(model_type: str) -> bool:
+    """Whether there is a masked language model of this type that is an encoder alone."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    kind = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(model_type)
+    return kind is not None and not kind.endswith("ForConditionalGeneration")
+
+
 def body_prefix(model_type: str) -> str:
     """What the names of the body's tensors begin with where a head stands beside it, such as ``model.``."""
     from transformers import CONFIG_MAPPING, AutoModel

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from convbench.backends.calls import calling_transformers
 from convbench.backends.checkpoint import AFTER_POOLING, Checkpoint
-from convbench.backends.families import can_write, is_bert_like
+from convbench.backends.families import can_write, is_bert_like, predicts_masked_words
+from convbench.backends.gaps import heads, listed, refuse_gaps
 from convbench.backends.profile import Profile
 from convbench.backends.vocabulary import read_tokenizer
 from convbench.errors import ResourceError
-
-log = logging.getLogger(__name__)
 
 SAFELY: Mapping[str, Any] = {
     "use_safetensors": True,
@@ -25,8 +22,6 @@ SAFELY: Mapping[str, Any] = {
     "ignore_mismatched_sizes": True,  # reported, and refused in one line by whoever loads
 }
 """How every model is loaded with ``from_pretrained``: no pickled weights, no code of a checkpoint, no download."""
-
-_LAYER = re.compile(r"[^0-9]*?\.\d+(?=\.)")
 
 
 def load_tokenizer(checkpoint: Checkpoint, *, padding_side: str) -> Any:
@@ -66,7 +61,7 @@ def load_encoder(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype
     if _adapts_whole_decoder(checkpoint):
         return _whole_decoder(checkpoint, device=device, dtype=dtype, causal=profile.attention == "causal", headless=True).base_model
     model, info = _read(AutoModel, checkpoint, dtype, causal=profile.attention == "causal")
-    _refuse_gaps(checkpoint, model, info, unused=("pooler.",))
+    refuse_gaps(checkpoint.label, model, info, unused=("pooler.",))
     return _adapted(checkpoint, model.to(device)).eval()
 
 
@@ -89,6 +84,29 @@ def load_causal(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype:
     if headless:
         _write_with_embeddings(checkpoint, model)
     return model
+
+
+def load_masked(checkpoint: Checkpoint, *, device: str, dtype: str) -> Any:
+    """The model with the head that predicts masked words, one logit for each word of the vocabulary.
+
+    Args:
+        checkpoint: The checkpoint.
+        device: Where it is to compute.
+        dtype: Name of a torch dtype.
+
+    Raises:
+        ResourceError: It is no masked language model, or its files lack weights of the model or do not fit it.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    if not predicts_masked_words(checkpoint.model_type):
+        raise ResourceError(
+            f"{checkpoint.label}: {checkpoint.model_type} models predict no masked words; give one such as BERT with its head"
+        )
+    model, info = _read(AutoModelForMaskedLM, checkpoint, dtype, causal=False)
+    advice = "it holds no head that predicts masked words: give a checkpoint that does, such as a SPLADE model"
+    refuse_gaps(checkpoint.label, model, info, unused=(), headless=advice)
+    return _adapted(checkpoint, model.to(device)).eval()
 
 
 def load_head(checkpoint: Checkpoint, profile: Profile, *, device: str, dtype: str) -> Any:
@@ -126,7 +144,7 @@ def _whole_decoder(checkpoint: Checkpoint, *, device: str, dtype: str, causal: b
     from transformers import AutoModelForCausalLM
 
     model, info = _read(AutoModelForCausalLM, checkpoint, dtype, causal=causal)
-    _refuse_gaps(checkpoint, model, info, unused=tuple(f"{name}." for name in _heads(model)) if headless else ())
+    refuse_gaps(checkpoint.label, model, info, unused=tuple(f"{name}." for name in heads(model)) if headless else ())
     return _adapted(checkpoint, model.to(device)).eval()
 
 
@@ -159,67 +177,17 @@ def _config(checkpoint: Checkpoint) -> Any:
     return AutoConfig.from_pretrained(checkpoint.model.path, trust_remote_code=False, local_files_only=True)
 
 
-def _refuse_gaps(checkpoint: Checkpoint, model: Any, info: Mapping[str, Any], *, unused: tuple[str, ...]) -> None:
-    """Refuses a model with random weights in a part that is used, or without layers that are stored; stray tensors are only noted."""
-    kind, label = type(model).__name__, checkpoint.label
-    if wrong := sorted(info["mismatched_keys"]):
-        tensor, stored, expected = wrong[0]
-        raise ResourceError(
-            f"{label}: {tensor} has the shape {list(stored)}, and config.json says {list(expected)} ({len(wrong)} such tensors); "
-            "give the config.json saved with the weights"
-        )
-    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
-    if missing:
-        raise ResourceError(f"{label}: the files lack tensors of {kind}: {_listed(missing)}; {_advice(model, missing)}")
-    parts = dict(model.base_model.named_children())
-    prefix = f"{model.base_model_prefix}."
-    left = sorted(name for name in info["unexpected_keys"] if name.removeprefix(prefix).partition(".")[0] in parts)
-    spare = _spare_layers(model, left)
-    if len(spare) > getattr(model.config, "num_nextn_predict_layers", 0):  # DeepSeek and GLM store what drafts tokens as a last layer
-        raise ResourceError(
-            f"{label}: the files hold {_listed(spare)}, and {kind} by config.json has no such layer; "
-            "give the config.json saved with the weights"
-        )
-    if left:
-        log.info("%s: stored tensors that %s has no place for are not used: %s", label, kind, _listed(left))
-
-
-def _spare_layers(model: Any, left: Sequence[str]) -> list[str]:
-    """Layers of which all tensors are left, beside others of their row that are used: ``layers.2`` where there are two."""
-    body = model.base_model
-    used = {match[0] for name in body.state_dict() for match in [_LAYER.match(name)] if match}
-    rows = {layer.rpartition(".")[0] for layer in used}
-    found = {match[0] for name in left for match in [_LAYER.match(name.removeprefix(f"{model.base_model_prefix}."))] if match}
-    return sorted(layer for layer in found - used if layer.rpartition(".")[0] in rows)
-
-
-def _advice(model: Any, missing: Sequence[str]) -> str:
-    if all(name.startswith(tuple(f"{head}." for head in _heads(model))) for name in missing):
-        return "it holds no head that writes: give a checkpoint that does, or set lm_head: embeddings in its profile"
-    return "weights and config.json do not belong together, or were not saved whole"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
-
-
-def _heads(model: Any) -> list[str]:
-    """Names of the parts beside the body; a model without a head is its own body."""
-    return [name for name, part in model.named_children() if part is not model.base_model and model.base_model is not model]
-
-
 def _write_with_embeddings(checkpoint: Checkpoint, model: Any) -> None:
     """Puts the input embeddings, shared and not copied, in the place of the head: its logits are hidden states times embeddings."""
     import torch
 
-    embeddings, heads = model.get_input_embeddings().weight, _heads(model)
+    embeddings, found = model.get_input_embeddings().weight, heads(model)
     rows, size = embeddings.shape
-    if len(heads) != 1 or size != model.config.hidden_size:
+    if len(found) != 1 or size != model.config.hidden_size:
         raise ResourceError(f"{checkpoint.label}: lm_head: embeddings does not fit {type(model).__name__}; set lm_head: checkpoint")
     head = torch.nn.Linear(size, rows, bias=False, device="meta")
     head.weight = embeddings
-    setattr(model, heads[0], head)
+    setattr(model, found[0], head)
 
 
 def _adapts_whole_decoder(checkpoint: Checkpoint) -> bool:
@@ -251,7 +219,7 @@ def _adapted(checkpoint: Checkpoint, model: Any) -> Any:
         if astray:
             made_for = "whole model" if _adapts_whole_decoder(checkpoint) else "model without its head, so it encodes but does not write"
             raise ResourceError(
-                f"{checkpoint.label}: the adapter does not fit {type(model).__name__}: no match for {_listed(astray)}; "
+                f"{checkpoint.label}: the adapter does not fit {type(model).__name__}: no match for {listed(astray)}; "
                 f"by its names it was made for the {made_for}"
             )
         return adapted.merge_and_unload()

@@ -11,7 +11,7 @@ from convbench.errors import ResourceError
 from convbench.io.cache import cache_root, remembered_sha256
 from convbench.io.digests import value_sha256
 
-_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a hub repository: no pickled weights, no code."""
 
 _PICKLED = ["*.bin", "*.pt", "*.pth", "*.ckpt"]

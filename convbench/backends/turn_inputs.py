@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from convbench.backends.checkpoint import Checkpoint
 from convbench.backends.inputs import branch_ids, session_text
 from convbench.backends.loaded import Loaded
 from convbench.backends.profile import Lengths
 from convbench.errors import UsageError
-from convbench.types import Passage, Turn
-from convbench.views.history import REWRITE, history_view
+from convbench.types import Exchange, Passage, Turn
+from convbench.views.history import REWRITE, HistoryView, history_view
 from convbench.views.prompt import FittedEvidence, FittedSession, fit_evidence, fit_session
+from convbench.views.session import Utterance
 
 NEW_TOKENS = 128
 """Longest response that a prompt leaves room for, unless a run says otherwise."""
@@ -41,6 +43,18 @@ class Session:
     def ids(self) -> tuple[int, ...]:
         """The input that its embedding is read from."""
         return (*self.tokens, *self.branch)
+
+
+class WrittenSession(NamedTuple):
+    """A session of given utterances as it is sent to the model.
+
+    Attributes:
+        ids: The input that its embedding is read from.
+        cut: Tokens of the utterances that had no room.
+    """
+
+    ids: tuple[int, ...]
+    cut: int
 
 
 def turn_lengths(lengths: Lengths, checkpoint: Checkpoint, new_tokens: int | None) -> Lengths:
@@ -100,10 +114,29 @@ class TurnInputs:
         """
         question = (turn.rewrite or "") if view == REWRITE else turn.query
         shown = history_view("query" if view == REWRITE else view, turn)
+        fitted = self._fitted(turn.id, question, shown)
+        return Session(turn, fitted, (*self._loaded.form.opening, *fitted.tokens), self.branch, shown.dropped)
+
+    def written(self, turn_id: str, question: str, earlier: Sequence[Utterance]) -> WrittenSession:
+        """Writes a question and what was said before it, oldest exchanges dropped until it fits.
+
+        Args:
+            turn_id: The turn, for errors.
+            question: The current question.
+            earlier: The earlier utterances, oldest first.
+
+        Raises:
+            UsageError: The question alone is too long.
+        """
+        form = self._loaded.form
+        fitted = self._fitted(turn_id, question, HistoryView("given", _exchanges(earlier), ()))
+        whole = form.ids(session_text(self._loaded, question, earlier)) if fitted.dropped else fitted.tokens
+        return WrittenSession((*form.opening, *fitted.tokens, *self.branch), len(whole) - len(fitted.tokens))
+
+    def _fitted(self, turn_id: str, question: str, shown: HistoryView) -> FittedSession:
         form = self._loaded.form
         budget = self.lengths.session - len(form.opening) - len(self.branch)
-        fitted = fit_session(shown, question, partial(session_text, self._loaded), form.ids, budget, turn.id)
-        return Session(turn, fitted, (*form.opening, *fitted.tokens), self.branch, shown.dropped)
+        return fit_session(shown, question, partial(session_text, self._loaded), form.ids, budget, turn_id)
 
     def prompt(self, session: Session, passages: Sequence[Passage]) -> tuple[tuple[int, ...], FittedEvidence]:
         """The prompt of a turn, and what of it follows the session: the passages that fit, and the cue.
@@ -121,3 +154,16 @@ class TurnInputs:
         room = self.lengths.prompt - len(head)
         tail = fit_evidence(template.evidence, template.cue, plain, form.ids, room, self.lengths.evidence, session.turn.id)
         return (*head, *tail.tokens), tail
+
+
+def _exchanges(said: Sequence[Utterance]) -> tuple[Exchange, ...]:
+    """Utterances as exchanges: each begins with what the user said, or with the system where it spoke twice or first."""
+    exchanges: list[Exchange] = []
+    for role, text in said:
+        if role == "user":
+            exchanges.append(Exchange(str(len(exchanges)), text))
+        elif exchanges and exchanges[-1].response is None:
+            exchanges[-1] = replace(exchanges[-1], response=text)
+        else:
+            exchanges.append(Exchange(str(len(exchanges)), "", text))
+    return tuple(exchanges)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -10,6 +9,7 @@ import sys
 import click
 
 import convbench
+from convbench.cli.lazy import LazyGroup
 from convbench.errors import ConvbenchError, StorageError, storage_error
 
 _COMMANDS = {
@@ -30,23 +30,7 @@ _COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
-    """A group whose commands live in modules of their own, each with an attribute ``command``."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order users need them."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports the command's module."""
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        command: click.Command = importlib.import_module(module).command
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(convbench.__version__, prog_name="convbench")
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors on stderr.")
 def cli(quiet: bool) -> None:

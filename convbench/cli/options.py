@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convbench.harness.results import Results
     from convbench.harness.spec import DatasetSpec
     from convbench.metrics.selection import Selection
+    from convbench.systems.checkpoint_map import CheckpointMap
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -156,6 +157,16 @@ def environment_options(function: F) -> F:
     return function
 
 
+def map_option(function: F) -> F:
+    """Local folders in place of checkpoints."""
+    return click.option(
+        "--checkpoint-map",
+        type=click.Path(path_type=Path),
+        metavar="MAP.yaml",
+        help="YAML of 'owner/name: FOLDER': local folders in place of the checkpoints that systems name.",
+    )(function)
+
+
 def parse_options(pairs: tuple[str, ...], option: str = "--option", form: str = "NAME=VALUE") -> dict[str, str]:
     """``NAME=VALUE`` pairs as a mapping."""
     parsed = {}
@@ -173,6 +184,15 @@ def _parse_conversations(text: str | None) -> ConversationSelection | None:
     from convbench.datasets.selection import Selection as ConversationSelection
 
     return ConversationSelection.parse(text)
+
+
+def read_map(path: Path | None) -> CheckpointMap | None:
+    """The checkpoint map of ``map_option``."""
+    if path is None:
+        return None
+    from convbench.systems.checkpoint_map import read_checkpoint_map
+
+    return read_checkpoint_map(path)
 
 
 def read_value(text: str) -> Any:

@@ -13,8 +13,10 @@ from convbench.cli.options import (
     Source,
     data_options,
     environment_options,
+    map_option,
     metric_options,
     parse_options,
+    read_map,
     read_profile,
     read_value,
     show_reports,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--profile", metavar="NAME|FILE", help="How a bare checkpoint is used: a built-in profile, or a JSON or YAML file.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the system (decoding.temperature=0.7 ...).")
+@map_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @metric_options
 @environment_options
@@ -63,6 +66,7 @@ def command(
     rankings: Path | None,
     profile: str | None,
     settings: tuple[str, ...],
+    checkpoint_map: Path | None,
     seed: int,
     selection: Selection,
     cache: Path | None,
@@ -104,6 +108,7 @@ def command(
         profile=read_profile(profile),
         settings=changes,
         rankings=rankings,
+        checkpoint_map=read_map(checkpoint_map),
     )
     if dry_run:
         _show_plans(plan_all(request), as_json=as_json)

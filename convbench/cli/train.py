@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from convbench.cli.lazy import LazyGroup
 from convbench.cli.options import environment_options, parse_options, place_options, read_value
 
 if TYPE_CHECKING:
@@ -35,27 +35,15 @@ class RecipeCommand(click.Command):
     context_class = RecipeContext
 
 
-class RecipeGroup(click.Group):
+class RecipeGroup(LazyGroup):
     """A group whose first argument is one of its commands, or else the recipe that is trained."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands beside training itself."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports the command's module."""
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        found: click.Command = importlib.import_module(module).command
-        return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, or training, which ``train RECIPE ...`` is handed to as it is."""
-        return super().resolve_command(ctx, args) if args[0] in _COMMANDS else (None, train_command, args)
+        return super().resolve_command(ctx, args) if args[0] in self.modules else (None, train_command, args)
 
 
-@click.group("train", cls=RecipeGroup, context_settings={"ignore_unknown_options": True})
+@click.group("train", cls=RecipeGroup, modules=_COMMANDS, context_settings={"ignore_unknown_options": True})
 def command() -> None:
     """Train a unified model: `convbench train RECIPE`; mine hard negatives; run an ablation study.
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from convbench.config import Config
 from convbench.generation.base import GenerationInput
 from convbench.generation.sentences import split_sentences
+from convbench.meter import Meter
 from convbench.types import Response
 from convbench.views.words import Analyzer, AnalyzerConfig
 
@@ -40,6 +41,8 @@ class ExtractiveConfig(Config):
 class ExtractiveGenerator:
     """Picks one sentence a turn."""
 
+    batch_size = 32
+
     def __init__(self, config: ExtractiveConfig) -> None:
         self.config = config
         self._analyzer = Analyzer(config.analyzer)
@@ -48,7 +51,13 @@ class ExtractiveGenerator:
         """The settings and the analyser's versions."""
         return {**self.config.model_dump(exclude={"analyzer"}), "version": VERSION, "analyzer": self._analyzer.describe()}
 
-    def generate(self, inputs: Sequence[GenerationInput]) -> list[Response]:
+    def check(self) -> None:
+        """Nothing can be missing."""
+
+    def open(self, meter: Meter) -> None:
+        """Nothing to load."""
+
+    def generate(self, inputs: Sequence[GenerationInput], meter: Meter) -> list[Response]:
         """One response an input: the best sentence, the first passage's first sentence where no word matches, nothing without passages."""
         return [self._respond(item) for item in inputs]
 

@@ -19,7 +19,8 @@ from convbench.harness.run import run
 from convbench.harness.spec import DatasetSpec, RunSpec
 from convbench.metrics.selection import Selection
 from convbench.systems.base import Settings, SystemConfig
-from convbench.systems.catalog import system_values
+from convbench.systems.catalog import system_source
+from convbench.systems.checkpoint_map import CheckpointMap, warn_of_unused, with_map
 from convbench.views.evidence import EvidenceError
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class RunRequest:
     """Values that change every system's own, by dotted key: ``decoding.max_new_tokens``."""
     rankings: Path | None = None
     """A run whose rankings take the place of every system's own retriever."""
+    checkpoint_map: CheckpointMap | None = None
+    """Folders in place of checkpoints that systems name."""
 
     @property
     def ladder(self) -> Axis | None:
@@ -90,6 +93,9 @@ class Step:
 def batch(request: RunRequest) -> Batch:
     """Resolves systems and lays out folders; a single pair gets the folder itself."""
     systems = [_system(name, request) for name in dict.fromkeys(request.systems)]
+    if request.checkpoint_map is not None:
+        warn_of_unused(systems, request.checkpoint_map, given=request.systems)
+        systems = [with_map(system, request.checkpoint_map) for system in systems]
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
         raise UsageError(f"two systems have the same name ({', '.join(names)}): rename one in its system.yaml")
@@ -106,10 +112,11 @@ def batch(request: RunRequest) -> Batch:
 
 def _system(name: str, request: RunRequest) -> SystemConfig:
     """The system under the conditions that are asked for, a ladder apart."""
-    values = system_values(name, profile=request.profile, offline=request.offline)
+    bare = request.checkpoint_map.bare(name) if request.checkpoint_map is not None else name
+    source = system_source(bare, profile=request.profile, offline=request.offline)
     for key, value in request.settings.items():
-        values = _with(values, key.split("."), value)
-    config = system_config(values, name)
+        source = source.changed(key, value)
+    config = system_config(source.values, source.origin)
     asked = {key for key in ("history", "evidence", "rankings") if getattr(request, key) is not None}
     if unfit := sorted(asked - config.overrides):
         raise UsageError(f"{config.name}: --{unfit[0]} does not apply to a system of kind {config.kind!r}")
@@ -117,13 +124,6 @@ def _system(name: str, request: RunRequest) -> SystemConfig:
     if any(fixed.values()):
         config = config.with_conditions(**fixed)
     return config if request.rankings is None else config.with_rankings(request.rankings)
-
-
-def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """``values`` with another value at a dotted key."""
-    inner = values.get(path[0])
-    changed = value if len(path) == 1 else _with(inner if isinstance(inner, Mapping) else {}, path[1:], value)
-    return {**values, path[0]: changed}
 
 
 def steps(pair: Pair, request: RunRequest) -> tuple[Step, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.harness.folder import RunFolder
-from convbench.harness.results import Cost, IndexRecall, Machine, PhaseCost
+from convbench.harness.results import Cost, IndexRecall, Machine, PhaseCost, ServerCost
 from convbench.harness.stage_output import append_lines
 from convbench.io.atomic import atomic_path
 
@@ -118,6 +118,7 @@ def added_up(entries: Iterable[Mapping[str, Any]], turns: int) -> Cost:
         tokens_out=sum(phase.tokens_out for phase in repeated),
         forward_passes=sum(phase.forward_passes for phase in repeated),
         phases=phases,
+        server=_server(counts.values()),
         recall=_recall(counts.values()),
         environment=Machine(**machine) if machine else None,
     )
@@ -135,6 +136,12 @@ def _phase(name: str, counts: Counter[str], turns: int) -> PhaseCost:
         tokens_out=counts["tokens_out"],
         forward_passes=counts["forward_passes"],
     )
+
+
+def _server(phases: Iterable[Counter[str]]) -> ServerCost | None:
+    total = sum(phases, Counter[str]())
+    asked, cached = total["requests"], total["cached_requests"]
+    return ServerCost(requests=asked, cached_requests=cached, price=total["micro_cost"] / 1e6) if asked or cached else None
 
 
 def _recall(phases: Iterable[Counter[str]]) -> IndexRecall | None:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from convbench.config import build_config
+from convbench.config import Origin, build_config
 from convbench.datasets.base import Collection
 from convbench.datasets.collection import collection_identity
 from convbench.datasets.loading import open_dataset
@@ -92,12 +92,21 @@ class Plan:
         return tuple(planned)
 
 
-def system_config(values: dict[str, Any], origin: str) -> SystemConfig:
-    """The configuration of a system from the values of a ``system.yaml``; ``kind`` chooses the class."""
+def system_config(values: dict[str, Any], origin: str | Origin) -> SystemConfig:
+    """The configuration of a system from the values of a ``system.yaml``; ``kind`` chooses the class.
+
+    Args:
+        values: The content of the file.
+        origin: What it is called in messages, or where it stands.
+
+    Raises:
+        UsageError: An unknown kind, an unknown key or a wrong value.
+    """
     kind = values.get("kind")
     if kind not in SYSTEMS.names():
+        place = origin.at(["kind"]) if isinstance(origin, Origin) else origin
         known = ", ".join(SYSTEMS.names())
-        raise UsageError(f"{origin}: kind: {kind!r} is no kind of system.{did_you_mean(str(kind), SYSTEMS.names())} Known: {known}")
+        raise UsageError(f"{place}: kind: {kind!r} is no kind of system.{did_you_mean(str(kind), SYSTEMS.names())} Known: {known}")
     model: type[SystemConfig] = SYSTEMS.get(kind)
     return build_config(model, values, origin)
 

@@ -86,6 +86,14 @@ class PhaseCost(Config):
     forward_passes: int
 
 
+class ServerCost(Config):
+    """What models behind a server were asked, and what that was worth."""
+
+    requests: int = Field(description="requests that a server answered")
+    cached_requests: int = Field(description="requests whose answer was kept from before, and cost nothing")
+    price: float = Field(description="tokens of those requests times the system's prices, in their currency; 0 without prices")
+
+
 class IndexRecall(Config):
     """How much of what exact search finds an approximate index finds."""
 
@@ -115,6 +123,7 @@ class Cost(Config):
     tokens_out: int
     forward_passes: int
     phases: list[PhaseCost] = Field(description="in order of first use")
+    server: ServerCost | None = Field(default=None, description="of models behind a server; null where none was asked")
     recall: IndexRecall | None = Field(description="of an approximate index against exact search; null where search is exact")
     environment: Machine | None = Field(description="of the latest execution that inferred something; null where nothing was measured")
 

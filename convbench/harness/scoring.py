@@ -216,7 +216,7 @@ def not_computed(unavailable: Unavailable) -> MetricResult:
 def _impossible(execution: Execution, part: ScoringPart, records: Mapping[str, TurnRecord]) -> str | None:
     """Why a part cannot be computed on this run, if it cannot."""
     needs = part.metric.needs
-    searched = needs == "ranking" and execution.plan.system.needs_passages  # then empty rankings are its answer, and score 0
+    searched = needs == "ranking" and execution.plan.system.retrieves  # then empty rankings are its answer, and score 0
     if not searched and not any(_has_side(record, needs) for record in records.values()):
         return f"the run holds no {needs}s" if needs != "evidence" else "the run names no passages as evidence"
     if _reads_passages(part) and execution.store is None:

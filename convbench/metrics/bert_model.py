@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING
 from convbench.backends.locate import LocatedModel
 from convbench.errors import ResourceError, UsageError
 
@@ -23,11 +24,6 @@ Triple: TypeAlias = tuple[float, float, float]
 _DEFAULT_LIMIT = 512
 _UNBOUNDED = 1_000_000
 """transformers writes "no maximum length" as 1e30."""
-
-_OFFSET_POSITIONS = frozenset(
-    ["camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"]
-)
-"""Model types whose positions start after the padding id, so that their table has that many unusable rows."""
 
 
 class _Text(str):
@@ -144,7 +140,7 @@ class BertModel:
     def _positions(self) -> int:
         """Tokens that the position table has room for, or a number below 1 where the model has no such table."""
         positions = getattr(self._config, "max_position_embeddings", None) or 0
-        offset = self._config.pad_token_id + 1 if self._config.model_type in _OFFSET_POSITIONS else 0
+        offset = self._config.pad_token_id + 1 if self._config.model_type in COUNT_POSITIONS_FROM_PADDING else 0
         return int(positions - offset)
 
     @cached_property

@@ -58,8 +58,7 @@ def _replayed(run: Results) -> bool:
 
 def _columns(costs: Sequence[Cost]) -> Mapping[str, Mapping[str, _Text]]:
     """Group -> label -> what stands in the column."""
-    once = {"seconds, apart": {name: _phase(name) for name in names}} if (names := _phases(costs, once=True)) else {}
-    return {
+    groups: dict[str, Mapping[str, _Text]] = {
         "loaded": {
             "parameters": lambda cost: magnitude(cost.parameters),
             "index MiB": lambda cost: _number(cost.index_bytes / 2**20, digits=2),
@@ -69,8 +68,21 @@ def _columns(costs: Sequence[Cost]) -> Mapping[str, Mapping[str, _Text]]:
             "tokens out": lambda cost: _number(cost.tokens_out / cost.turns),
             "forward passes": lambda cost: _number(cost.forward_passes / cost.turns, digits=2),
         },
+        "server": _of_servers(costs),
         "ms per turn": {"all": _milliseconds} | {name: _phase(name) for name in _phases(costs, once=False)},
-    } | once
+        "seconds, apart": {name: _phase(name) for name in _phases(costs, once=True)},
+    }
+    return {name: texts for name, texts in groups.items() if texts}
+
+
+def _of_servers(costs: Sequence[Cost]) -> Mapping[str, _Text]:
+    """Requests and price per thousand turns, where some system asks a server."""
+    if not any(cost.server for cost in costs):
+        return {}
+    return {
+        "requests per turn": lambda cost: _number(cost.server.requests / cost.turns, digits=2) if cost.server else ABSENT,
+        "price per 1,000 turns": lambda cost: _number(1000 * cost.server.price / cost.turns, digits=2) if cost.server else ABSENT,
+    }
 
 
 def _phases(costs: Sequence[Cost], *, once: bool) -> list[str]:

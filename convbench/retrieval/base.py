@@ -9,9 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from convbench.datasets.store import PassageStore
 from convbench.meter import Meter
 from convbench.types import Ranking
-
-Query = tuple[str, str]
-"""(turn id, text)."""
+from convbench.views.query import Query
 
 
 class Found(NamedTuple):
@@ -45,6 +43,14 @@ class Retriever(Protocol):
         """Opens the index of ``store`` under ``cache``, building what is missing. Built once for one store and description.
 
         The sizes of models and indexes go to the meter; the building itself is its phase ``index``.
+        """
+
+    def check(self) -> None:
+        """Makes sure, before any work and without loading anything large, that it can be used.
+
+        Raises:
+            ResourceError: A checkpoint cannot be had.
+            UsageError: Settings contradict one another.
         """
 
     def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:

@@ -17,10 +17,11 @@ from convbench.io.atomic import atomic_folder
 from convbench.io.digests import value_sha256
 from convbench.meter import Meter
 from convbench.progress import progress_bar
-from convbench.retrieval.base import Found, Query
+from convbench.retrieval.base import Found
 from convbench.retrieval.canonical import canonical
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW, passage_text
+from convbench.views.query import Query
 from convbench.views.words import Analyzer, AnalyzerConfig
 
 VERSION = 1
@@ -52,6 +53,9 @@ class BM25Retriever:
         """Parameters, analyser and versions."""
         settings = self.config.model_dump(exclude={"analyzer"})
         return {**settings, "version": VERSION, "passages": PASSAGE_VIEW, "analyzer": self._analyzer.describe()}
+
+    def check(self) -> None:
+        """Nothing can be missing."""
 
     def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
         """Opens the index, memory-mapped; builds it on first use."""
@@ -85,10 +89,13 @@ class BM25Retriever:
             tokenizer.save_vocab(str(temporary))
 
     def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:
-        """The k best passages with a word of the query; a query of stop words only finds nothing."""
-        texts = [text for _, text in queries]
+        """The k best passages with a word of the query; a query of stop words only finds nothing.
+
+        Several texts are joined: BM25 adds up over words, so that their ranking is that of the texts' mean score.
+        """
+        texts = [query.text for query in queries]
         words = self._tokenizer.tokenize(texts, update_vocab=False, allow_empty=False, show_progress=False)
-        return [Found(self._search(turn_id, ids, k)) for (turn_id, _), ids in zip(queries, words, strict=True)]
+        return [Found(self._search(query.turn_id, ids, k)) for query, ids in zip(queries, words, strict=True)]
 
     def _search(self, turn_id: str, words: list[int], k: int) -> Ranking:
         if not words:

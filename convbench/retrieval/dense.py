@@ -10,8 +10,10 @@ from convbench.backends.base import TextEncoder
 from convbench.backends.placement import ModelConfig
 from convbench.datasets.store import PassageStore
 from convbench.meter import Meter
-from convbench.retrieval.base import Found, Query
+from convbench.retrieval.base import Found
+from convbench.retrieval.combine import encode_queries
 from convbench.retrieval.passage_index import IndexConfig, PassageIndex
+from convbench.views.query import Query
 
 
 class DenseConfig(IndexConfig):
@@ -39,6 +41,10 @@ class DenseRetriever:
         """The encoder's description and the index's."""
         return {"type": "dense", "encoder": self._encoder.describe(), **self._index.describe()}
 
+    def check(self) -> None:
+        """The checkpoint's files must be there, and say how it encodes."""
+        self._encoder.describe()
+
     def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
         """Opens the index under ``cache``, encoding the passages that are missing."""
         self._encoder.load()
@@ -48,8 +54,7 @@ class DenseRetriever:
 
     def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:
         """The k nearest passages of each query."""
-        turn_ids = [turn_id for turn_id, _ in queries]
         with meter.phase("encode", turns=len(queries)):
-            encoded = self._encoder.encode_queries([text for _, text in queries], meter)
-        rankings = self._index.search(turn_ids, encoded.vectors, k, meter)
+            encoded = encode_queries(self._encoder, queries, meter)
+        rankings = self._index.search([query.turn_id for query in queries], encoded.vectors, k, meter)
         return [Found(*found) for found in zip(rankings, encoded.tokens, encoded.cut, strict=True)]

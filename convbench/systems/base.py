@@ -105,10 +105,12 @@ class System(Protocol):
     Attributes:
         name: Its name in runs and reports.
         needs_passages: False where it works without the passages' texts, so that it runs where the collection is not at hand.
+        retrieves: Whether it searches for every turn, so that an empty ranking is its answer, which scores 0, and not the lack of one.
     """
 
     name: str
     needs_passages: bool
+    retrieves: bool
 
     def stages(self) -> Sequence[Stage]:
         """The stages, in order."""

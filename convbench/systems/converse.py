@@ -9,7 +9,6 @@ from typing import Any
 from convbench.backends.sessions import EncodedSession, stacked
 from convbench.backends.trunk import EMPTY, Trunk
 from convbench.backends.turn_inputs import Session
-from convbench.generation.writer import Prompt, Written
 from convbench.retrieval.passage_index import PassageIndex
 from convbench.rewriting.base import HumanRewriter
 from convbench.systems.base import Row, Unit, Upstream, Workplace
@@ -19,6 +18,7 @@ from convbench.types import Ranking, Turn
 from convbench.views.evidence import EvidenceCondition
 from convbench.views.history import REWRITE
 from convbench.views.prompt import FittedEvidence, truncation
+from convbench.writing.writer import Prompt, Written
 
 
 class ConverseStage:

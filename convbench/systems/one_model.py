@@ -16,10 +16,10 @@ from convbench.backends.sessions import EncodedSession, can_share, encode_apart,
 from convbench.backends.trunk import EMPTY, Trunk
 from convbench.backends.turn_inputs import Session, TurnInputs, turn_lengths
 from convbench.errors import UsageError
-from convbench.generation.decoding import DecodingConfig
-from convbench.generation.likelihood import Continuation, mean_log_likelihoods, response_tokens
-from convbench.generation.writer import Prompt, Written, write_responses
 from convbench.meter import Meter
+from convbench.writing.decoding import DecodingConfig
+from convbench.writing.likelihood import Continuation, mean_log_likelihoods, response_tokens
+from convbench.writing.writer import Prompt, Written, write_responses
 
 log = logging.getLogger(__name__)
 

@@ -79,6 +79,7 @@ class Oracle:
     """Gold passages, gold response."""
 
     needs_passages = False
+    retrieves = False
 
     def __init__(self, name: str) -> None:
         self.name = name

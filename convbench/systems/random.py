@@ -64,6 +64,7 @@ class RandomSystem:
     """Chance."""
 
     needs_passages = True
+    retrieves = True
 
     def __init__(self, config: RandomConfig, seed: int) -> None:
         self.name = config.name

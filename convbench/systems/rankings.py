@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
@@ -45,6 +45,9 @@ class AnswersFromRankings(SystemConfig):
 
     rankings: RankingsConfig | None = None
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"rankings"})
+    """Keys that are written only where they are set: a system without them stays the system that it was before they could be given."""
+
     @property
     @abstractmethod
     def responds(self) -> bool:
@@ -63,10 +66,9 @@ class AnswersFromRankings(SystemConfig):
         return build_config(type(self), {**self.model_dump(), "rankings": rankings}, self.name)
 
     @model_serializer(mode="wrap")
-    def _without_rankings_where_there_are_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A system with its own retriever stays the system that it was before others' rankings could be given."""
+    def _without_what_is_not_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if key != "rankings" or value is not None}
+        return {key: value for key, value in values.items() if key not in self.added_later or value is not None}
 
 
 def rankings_name(path: Path) -> str:

@@ -128,6 +128,7 @@ class Replay:
     """A finished run as a system."""
 
     needs_passages = False
+    retrieves = False
 
     def __init__(self, config: ReplayConfig) -> None:
         self.name = config.name

@@ -13,13 +13,13 @@ import numpy as np
 
 from convbench.backends.turn_inputs import Session
 from convbench.datasets.store import PassageStore
-from convbench.generation.likelihood import Continuation
 from convbench.meter import Meter
 from convbench.systems.base import Row
 from convbench.systems.turn_order import with_own_responses
 from convbench.systems.unified import Unified
 from convbench.types import Turn, TurnRecord
 from convbench.views.history import OWN
+from convbench.writing.likelihood import Continuation
 
 VERSION = 1
 

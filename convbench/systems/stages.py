@@ -7,11 +7,12 @@ from typing import Any
 
 from convbench.generation.base import GenerationInput, Generator
 from convbench.retrieval.base import Found, Retriever
-from convbench.rewriting.base import QueryRewriter
+from convbench.rewriting.base import QueryRewriter, Rewrite, RewriteInput
 from convbench.systems.base import Row, Unit, Upstream, Workplace
 from convbench.types import Response, Turn, TurnRecord
 from convbench.views.evidence import EvidenceCondition
 from convbench.views.history import history_view, utterances
+from convbench.views.query import Query
 from convbench.views.session import SessionTemplate, Utterance
 
 _MANY = 4096
@@ -52,12 +53,12 @@ class RewriteStage:
     """Rewriting: the question that stands for the user's, and the query sent to the retriever."""
 
     name = "rewrite"
-    version = 1
+    version = 2
     unit: Unit = "turn"
 
-    def __init__(self, rewriter: QueryRewriter, session: SessionTemplate, batch_size: int = _MANY) -> None:
+    def __init__(self, rewriter: QueryRewriter, session: SessionTemplate) -> None:
         self._rewriter, self._session = rewriter, session
-        self.batch_size = batch_size
+        self.batch_size = rewriter.batch_size
 
     def describe(self) -> dict[str, Any]:
         """The rewriter, and how question and history are written."""
@@ -68,15 +69,35 @@ class RewriteStage:
         self._rewriter.check(turns)
 
     def open(self, workplace: Workplace) -> None:
-        """Rewriters load themselves on first use."""
+        """Loads the rewriter's model."""
+        self._meter = workplace.meter
+        self._rewriter.open(workplace.cache, workplace.meter)
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
-        """Rows: ``question`` (rewritten) and ``query`` (the question with the utterances that the history view shows)."""
-        rows = []
-        for turn, question in zip(turns, self._rewriter.rewrite(turns), strict=True):
-            earlier = [Utterance(role, text) for role, text in upstream["view"][turn.id]["utterances"]]
-            rows.append({"turn_id": turn.id, "question": question, "query": self._session.write(question, earlier)})
-        return rows
+        """Rows: ``question`` (rewritten), ``query`` (as one text) and, where a rewriter made them, ``texts``, ``combine``, ``forms``.
+
+        A rewriter that reads the history has taken from it what the retriever needs; after any other the utterances that the history view
+        shows are written into the query.
+        """
+        inputs = [RewriteInput(turn, _earlier(upstream, turn)) for turn in turns]
+        return [self._row(item, rewrite) for item, rewrite in zip(inputs, self._rewriter.rewrite(inputs, self._meter), strict=True)]
+
+    def _row(self, item: RewriteInput, rewrite: Rewrite) -> Row:
+        earlier = () if self._rewriter.reads_history else item.earlier
+        texts = [self._session.write(text, earlier) for text in rewrite.texts or (rewrite.question,)]
+        row: Row = {"turn_id": item.turn.id, "question": rewrite.question, "query": " ".join(texts)}
+        if len(texts) > 1:
+            row |= {"texts": texts, "combine": rewrite.combine}
+        if rewrite.forms:
+            row["forms"] = {name: list(form) for name, form in rewrite.forms.items()}
+        if rewrite.usage:
+            row["usage"] = dict(rewrite.usage)
+        return row if rewrite.failure is None else {**row, "failure": rewrite.failure}
+
+
+def _earlier(upstream: Upstream, turn: Turn) -> tuple[Utterance, ...]:
+    """The earlier utterances that the history view shows."""
+    return tuple(Utterance(role, text) for role, text in upstream["view"][turn.id]["utterances"])
 
 
 class SearchStage:
@@ -95,7 +116,8 @@ class SearchStage:
         return {"k": self._k, "retriever": self._retriever.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
-        """Every query can be searched."""
+        """Passes the check on to the retriever."""
+        self._retriever.check()
 
     def open(self, workplace: Workplace) -> None:
         """Opens or builds the index."""
@@ -104,8 +126,22 @@ class SearchStage:
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``passages`` as [id, score] in canonical order; ``usage`` and the tokens of the query that were ``cut``."""
-        queries = [(turn.id, upstream["rewrite"][turn.id]["query"]) for turn in turns]
+        queries = [query_of(turn, upstream) for turn in turns]
         return [found_row(found) for found in self._retriever.search(queries, self._k, self._meter)]
+
+
+def query_of(turn: Turn, upstream: Upstream) -> Query:
+    """What the earlier stages made of a turn, for a retriever or a reranker."""
+    row = upstream["rewrite"][turn.id]
+    return Query(
+        turn_id=turn.id,
+        texts=tuple(row.get("texts") or (row["query"],)),
+        combine=row.get("combine", "mean"),
+        forms={name: tuple(texts) for name, texts in row.get("forms", {}).items()},
+        question=row["question"],
+        asked=turn.query,
+        earlier=_earlier(upstream, turn),
+    )
 
 
 def found_row(found: Found) -> Row:
@@ -122,36 +158,46 @@ class GenerateStage:
     version = 1
     unit: Unit = "turn"
 
-    def __init__(self, generator: Generator, evidence: EvidenceCondition, batch_size: int = 32) -> None:
+    def __init__(self, generator: Generator, evidence: EvidenceCondition) -> None:
         self._generator, self._evidence = generator, evidence
-        self.batch_size = batch_size
+        self.batch_size = generator.batch_size
 
     def describe(self) -> dict[str, Any]:
         """The generator and what it sees."""
         return {**self._evidence.describe(), "generator": self._generator.describe()}
 
     def check(self, turns: Sequence[Turn]) -> None:
-        """Passes the check on to the evidence condition."""
+        """Passes the check on to the evidence condition and the generator."""
         self._evidence.check(turns)
+        self._generator.check()
 
     def open(self, workplace: Workplace) -> None:
-        """Keeps the store to read evidence from."""
-        self._store = workplace.store
+        """Keeps the store to read evidence from; loads the generator's model."""
+        self._workplace = workplace
+        self._generator.open(workplace.meter)
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``text``, ``finish_reason``, ``evidence``, ``abstained``, ``usage``."""
-        inputs = []
-        for turn in turns:
-            retrieved = [passage_id for passage_id, _ in upstream["search"][turn.id]["passages"]]
-            view = self._evidence.view(turn, retrieved)
-            question = upstream["rewrite"][turn.id]["question"]
-            inputs.append(GenerationInput(turn.id, question, self._evidence.passages(turn, view, self._store)))
-        return [response_row(response) for response in self._generator.generate(inputs)]
+        inputs = [self._input(turn, upstream) for turn in turns]
+        return [response_row(response) for response in self._generator.generate(inputs, self._workplace.meter)]
+
+    def _input(self, turn: Turn, upstream: Upstream) -> GenerationInput:
+        view = self._evidence.view(turn, [passage_id for passage_id, _ in retrieved(turn, upstream)])
+        passages = self._evidence.passages(turn, view, self._workplace.store) if view.kept else ()
+        question = upstream["rewrite"][turn.id]["question"]
+        return GenerationInput(turn.id, question, passages, turn.query, _earlier(upstream, turn))
+
+
+def retrieved(turn: Turn, upstream: Upstream) -> Sequence[tuple[str, float]]:
+    """The turn's ranking: the reranker's, else the retriever's, else nothing."""
+    rows = next((upstream[name] for name in ("rerank", "search") if name in upstream), {})
+    return [(passage_id, score) for passage_id, score in rows[turn.id]["passages"]] if turn.id in rows else []
 
 
 def response_row(response: Response) -> Row:
     """A response as a row."""
     counts = {"tokens_in": response.tokens_in, "tokens_out": response.tokens_out}
+    dropped = {"dropped": list(response.dropped)} if response.dropped else {}
     return {
         "turn_id": response.turn_id,
         "text": response.text,
@@ -159,23 +205,26 @@ def response_row(response: Response) -> Row:
         "evidence": list(response.evidence),
         "abstained": response.abstained,
         "usage": {name: count for name, count in counts.items() if count is not None},
+        **dropped,
     }
 
 
 def join_rows(turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
-    """The record of a turn from whichever of the four stages' rows there are."""
-    view, rewrite, search, generate = (rows.get(name, {}) for name in ("view", "rewrite", "search", "generate"))
+    """The record of a turn from whichever of the stages' rows there are."""
+    view, rewrite, search, rerank, generate = (rows.get(name, {}) for name in ("view", "rewrite", "search", "rerank", "generate"))
+    truncated = {"query_tokens": search.get("cut"), "passages_dropped": generate.get("dropped")}
+    ledger = {
+        "history_kept": view.get("kept", []),
+        "history_dropped": view.get("dropped", []),
+        "truncated": {name: what for name, what in truncated.items() if what},
+    }
     return TurnRecord(
         turn_id=turn_id,
         query=rewrite.get("query", ""),
-        passages=tuple((passage_id, score) for passage_id, score in search.get("passages", [])),
+        passages=tuple((passage_id, score) for passage_id, score in (rerank or search).get("passages", [])),
         response=generate.get("text"),
         evidence=tuple(generate.get("evidence", [])),
         abstained=generate.get("abstained", False),
-        usage={**search.get("usage", {}), **generate.get("usage", {})},
-        ledger={
-            "history_kept": view.get("kept", []),
-            "history_dropped": view.get("dropped", []),
-            "truncated": {"query_tokens": search["cut"]} if search.get("cut") else {},
-        },
+        usage={name: count for row in (rewrite, search, rerank, generate) for name, count in row.get("usage", {}).items()},
+        ledger=ledger if "failure" not in rewrite else {**ledger, "rewrite_failure": rewrite["failure"]},
     )

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from convbench.backends.encoder import HFEncoder
 from convbench.config import build_config
 from convbench.errors import UsageError
-from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator
-from convbench.retrieval.base import Retriever
-from convbench.retrieval.bm25 import BM25Config, BM25Retriever
-from convbench.retrieval.dense import DenseConfig, DenseRetriever
-from convbench.retrieval.passage_index import PassageIndex
-from convbench.rewriting.base import HumanRewriter, NoRewriter
+from convbench.generation.extractive import ExtractiveConfig
+from convbench.generation.open import GeneratorConfig, open_generator
+from convbench.retrieval.open import RetrieverConfig, open_retriever
+from convbench.retrieval.rerank import CrossEncoder, RerankConfig
+from convbench.rewriting.open import RewriterConfig, open_rewriter
 from convbench.systems.base import Row, Settings, Stage
 from convbench.systems.rankings import AnswersFromRankings, GivenRankings, RankingsStage
+from convbench.systems.rerank_stage import RerankStage
+from convbench.systems.rewriter_name import rewriter_name, rewrites_by_hand
+from convbench.systems.shortcut import NoRetrieverConfig, PreviousGoldConfig, PreviousGoldStage
 from convbench.systems.stages import GenerateStage, RewriteStage, SearchStage, ViewStage, join_rows
 from convbench.systems.turn_order import InTurnOrder, unpacked
 from convbench.types import TurnRecord
@@ -25,13 +26,12 @@ from convbench.views.evidence import EvidenceCondition, EvidenceName, check_evid
 from convbench.views.history import OWN, REWRITE, check_history_view
 from convbench.views.session import SessionTemplate
 
-RetrieverConfig = Annotated[BM25Config | DenseConfig, Field(discriminator="type")]
-
-_BM25_DEFAULTS = {"k1": 0.9, "b": 0.4}
+SearchConfig = Annotated[RetrieverConfig | PreviousGoldConfig | NoRetrieverConfig, Field(discriminator="type")]
+"""A retriever, a shortcut in its place, or ``type: none``."""
 
 
 class HistoryConfig(SessionTemplate):
-    """Which earlier turns the retriever sees, and how they are written."""
+    """Which earlier turns the system sees, and how they are written into the query of a retriever."""
 
     view: str = "query"
 
@@ -42,17 +42,30 @@ class HistoryConfig(SessionTemplate):
 
 
 class TwoStageConfig(AnswersFromRankings):
-    """``kind: two-stage``."""
+    """``kind: two-stage``.
+
+    Attributes:
+        history: Which earlier turns the system sees: a rewriter that is a model reads them, after any other they are written into the
+            query, and a generator may show them to its model.
+        rewriter: What makes a self-contained question.
+        retriever: What finds passages.
+        reranker: What orders the best of them anew; None: nothing does.
+        k: Depth of the ranking.
+        evidence: Which passages the generator sees.
+        generator: What responds; None: nothing does.
+    """
 
     kind: Literal["two-stage"]
     history: HistoryConfig = HistoryConfig()
-    rewriter: Literal["none", "human"] = "none"
-    retriever: RetrieverConfig
+    rewriter: RewriterConfig = "none"
+    retriever: SearchConfig
+    reranker: RerankConfig | None = None
     k: int = Field(default=100, ge=1)
     evidence: EvidenceName = "retrieved"
-    generator: ExtractiveConfig | None = ExtractiveConfig()
+    generator: GeneratorConfig | None = ExtractiveConfig()
 
     overrides: ClassVar[frozenset[str]] = frozenset({"history", "evidence", "rankings"})
+    added_later: ClassVar[frozenset[str]] = frozenset({"rankings", "reranker"})
 
     @property
     def responds(self) -> bool:
@@ -60,12 +73,16 @@ class TwoStageConfig(AnswersFromRankings):
         return self.generator is not None
 
     def with_conditions(self, *, history: str | None, evidence: str | None) -> TwoStageConfig:
-        """Another history view or evidence view; ``rewrite`` is the human rewrite alone, all other views are without a rewriter."""
+        """Another history view or evidence view.
+
+        ``rewrite`` is the human rewrite alone. Any other view is what a rewriter that is a model reads, and takes the place of the human
+        rewrite.
+        """
         values = self.model_dump()
-        if history == REWRITE:
-            values |= {"rewriter": "human", "history": {**values["history"], "view": "query"}}
-        elif history is not None:
-            values |= {"rewriter": "none", "history": {**values["history"], "view": check_history_view(history)}}
+        if history is not None:
+            by_model = not isinstance(self.rewriter, str) and history != REWRITE
+            values["rewriter"] = values["rewriter"] if by_model else "human" if history == REWRITE else "none"
+            values["history"] |= {"view": "query" if history == REWRITE else check_history_view(history)}
         if evidence is not None and not self.responds:
             raise UsageError(f"{self.name}: --evidence is what a responder sees, and it does not respond")
         if evidence is not None:
@@ -76,43 +93,60 @@ class TwoStageConfig(AnswersFromRankings):
         """The system; the dataset's usual BM25 parameters fill those left out."""
         if check_history_view(self.history.view) == OWN:
             self._check_own_responses()
+        if self.history.view == "query" and not isinstance(self.rewriter, str):
+            raise UsageError(
+                f"{self.name}: history view 'query' shows its rewriter nothing to rewrite with: take another history.view, such as 'full'"
+            )
         return TwoStage(self, settings)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TwoStageConfig:
+        if isinstance(self.retriever, NoRetrieverConfig) and self.generator is None:
+            raise ValueError("retriever: none and generator: none leave nothing to run; give one of them")
+        if self.reranker is not None and isinstance(self.retriever, NoRetrieverConfig | PreviousGoldConfig):
+            raise ValueError(f"reranker: 'retriever: {self.retriever.type}' has no passages that it could order; leave it out")
+        return self
 
     def _check_own_responses(self) -> None:
         if self.generator is None:
             raise UsageError(f"{self.name}: history view {OWN!r} shows the system its own responses: it needs a generator; or take 'full'")
-        if self.rewriter == "human":
+        if rewrites_by_hand(self.rewriter):
             raise UsageError(f"{self.name}: human rewrites go with the dataset's responses, not with history view {OWN!r}: take 'full'")
 
 
 class TwoStage:
     """Runs a ``TwoStageConfig``."""
 
-    needs_passages = True
-
     def __init__(self, config: TwoStageConfig, settings: Settings) -> None:
         self.name = config.name
+        self.retrieves = config.rankings is not None or not isinstance(config.retriever, NoRetrieverConfig)
+        self.needs_passages = self.retrieves or config.evidence not in ("none", "retrieved")
         self._config = config
         self._stages = self._build(settings)
 
     def _build(self, settings: Settings) -> list[Stage]:
         config = self._config
-        rewriter = HumanRewriter() if config.rewriter == "human" else NoRewriter()
-        stages: list[Stage] = [
-            ViewStage(config.history.view),
-            RewriteStage(rewriter, config.history.session),
-            self._search(settings),
-        ]
+        rewriter = open_rewriter(config.rewriter, offline=settings.offline, seed=settings.seed)
+        stages: list[Stage] = [ViewStage(config.history.view), RewriteStage(rewriter, config.history.session), *self._search(settings)]
         if config.generator is not None:
             evidence = EvidenceCondition(config.evidence, config.generator.passages)
-            stages.append(GenerateStage(ExtractiveGenerator(config.generator), evidence))
+            generator = open_generator(config.generator, offline=settings.offline, seed=settings.seed)
+            stages.append(GenerateStage(generator, evidence))
         return [InTurnOrder(stages)] if config.history.view == OWN else stages
 
-    def _search(self, settings: Settings) -> Stage:
+    def _search(self, settings: Settings) -> list[Stage]:
         config = self._config
         if config.rankings is not None:
-            return RankingsStage(GivenRankings(config.rankings.run), config.k)
-        return SearchStage(_retriever(config.retriever, settings), config.k)
+            return [RankingsStage(GivenRankings(config.rankings.run), config.k)]
+        if isinstance(config.retriever, NoRetrieverConfig):
+            return []
+        if isinstance(config.retriever, PreviousGoldConfig):
+            return [PreviousGoldStage(config.k)]
+        retriever = open_retriever(config.retriever, usual_bm25=settings.card.bm25, offline=settings.offline)
+        if config.reranker is None:
+            return [SearchStage(retriever, config.k)]
+        reranker = CrossEncoder(config.reranker, offline=settings.offline)
+        return [SearchStage(retriever, max(config.k, config.reranker.depth)), RerankStage(reranker, config.k)]
 
     def stages(self) -> Sequence[Stage]:
         """View, rewrite, search and, with a generator, generate; one stage of them all where the history has the system's own responses."""
@@ -121,17 +155,13 @@ class TwoStage:
     def conditions(self) -> dict[str, Any]:
         """History, rewriter, evidence, depth; whose rankings, where they are not its own."""
         config = self._config
-        conditions = {"history": config.history.model_dump(), "rewriter": config.rewriter, "evidence": config.evidence, "k": config.k}
+        rewriter = rewriter_name(config.rewriter)
+        conditions: dict[str, Any] = {"history": config.history.model_dump(), "rewriter": rewriter}
+        searched = {"evidence": config.evidence, "k": config.k}
+        # Without a retriever nothing is retrieved that could be shown, and no depth says anything.
+        conditions |= searched if self.retrieves else {"evidence": config.evidence if self.needs_passages else None, "k": None}
         return conditions if config.rankings is None else {**conditions, "rankings": config.rankings.system}
 
     def record(self, turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
         """Joins the stages' rows."""
         return join_rows(turn_id, unpacked(rows))
-
-
-def _retriever(config: BM25Config | DenseConfig, settings: Settings) -> Retriever:
-    if isinstance(config, DenseConfig):
-        return DenseRetriever(HFEncoder(config.encoder, offline=settings.offline), PassageIndex(config))
-    usual = {**_BM25_DEFAULTS, **settings.card.bm25}
-    chosen = {name: getattr(config, name) if getattr(config, name) is not None else usual[name] for name in _BM25_DEFAULTS}
-    return BM25Retriever(config.model_copy(update=chosen))

@@ -11,7 +11,6 @@ from pydantic import Field
 from convbench.backends.placement import ModelConfig
 from convbench.config import build_config
 from convbench.errors import UsageError
-from convbench.generation.decoding import DecodingConfig
 from convbench.retrieval.passage_index import IndexConfig, PassageIndex
 from convbench.systems.base import Row, Settings, Stage
 from convbench.systems.converse import ConverseStage
@@ -21,6 +20,7 @@ from convbench.systems.turn_order import InTurnOrder, unpacked
 from convbench.types import TurnRecord
 from convbench.views.evidence import EvidenceCondition, EvidenceName, check_evidence_view
 from convbench.views.history import OWN, REWRITE, check_history_view
+from convbench.writing.decoding import DecodingConfig
 
 
 class UnifiedConfig(AnswersFromRankings):
@@ -87,6 +87,7 @@ class Unified:
     """
 
     needs_passages = True
+    retrieves = True
 
     def __init__(self, config: UnifiedConfig, model: OneModel) -> None:
         self.name = config.name

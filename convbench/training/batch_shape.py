@@ -85,7 +85,7 @@ class BatchShape:
 
     @property
     def padding(self) -> float:
-        """The share of what is computed that is padding."""
+        """The share of what is computed that is padding; none is where the model is read by blocks (``training.block_attention``)."""
         return 1 - self.tokens / sum(each.rows * each.width for each in self.passes)
 
     @property

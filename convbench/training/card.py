@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from convbench.backends.checkpoint import Checkpoint
 from convbench.backends.profile import Profile
@@ -19,9 +18,10 @@ from convbench.harness.provenance import package_versions
 from convbench.harness.results import Results
 from convbench.io.atomic import write_text
 from convbench.io.cache import remembered_sha256
-from convbench.report.markdown import Markdown, aligned_table, code, escape
+from convbench.report.markdown import Markdown, aligned_table, escape
 from convbench.report.numbers import between, per_cent
 from convbench.training.licences import Inherited, inherited
+from convbench.training.rendering import rendered
 
 CARD, FACTS = "README.md", "training.json"
 SCHEMA = "convbench.training/1"
@@ -139,15 +139,6 @@ def write_card(facts: CardFacts, profile: Profile, form: Form, folder: Path) -> 
 
 def render_card(facts: CardFacts, profile: Profile, form: Form) -> str:
     """The card as Markdown with the front matter that the model hub reads. Every fact is escaped."""
-    environment = Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
-        loader=PackageLoader("convbench.training", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=escape,
-    )
-    environment.filters["code"] = lambda value: code(str(value))
     values = {
         "facts": facts,
         "profile": profile,
@@ -159,7 +150,7 @@ def render_card(facts: CardFacts, profile: Profile, form: Form) -> str:
         "minutes": f"{facts.seconds / 60:.1f}",
         "compact": _compact,
     }
-    return environment.get_template("model_card.md.j2").render(values)
+    return rendered("model_card.md.j2", values)
 
 
 def _front_matter(facts: CardFacts, form: Form) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -24,7 +25,8 @@ from convbench.training.data.sampling import batches
 from convbench.training.evaluating import check_metric, flat_metrics, passing_indexes, run_checkpoint, set_names
 from convbench.training.leaks import leaks
 from convbench.training.log import read_log
-from convbench.training.loop import LOG, Trained, train
+from convbench.training.logs import LOG
+from convbench.training.loop import Trained, train
 from convbench.training.output import write_adapter, write_checkpoint, write_merged
 from convbench.training.prepare import Prepared, prepare
 from convbench.training.processes import on_first, open_accelerator
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT, RUNS, EVALUATIONS, USED = "checkpoint", "runs", "evaluations", "recipe.yaml"
 _IN_MODULE, _IN_ADAPTER = "model.", "base_model.model."
+_TELLING = ("steps", "tokens", "seconds", "seeds", "objectives", "settings", "sources")
+"""Facts of a card that tell which training its weights are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +171,13 @@ def _form(recipe: Recipe) -> Form:
 
 
 def _is_written(checkpoint: Path, facts: CardFacts, form: Form) -> bool:
-    """Whether the weights of this step were written already, in this form: of this very training, as the time that it took tells."""
+    """Whether the weights of this step were written already, in this form and by this very training.
+
+    The time alone does not tell one training from another: two short ones may take equally long. Of two with the same settings it does.
+    """
     path = checkpoint / FACTS
-    told = {"form": form, "steps": facts.steps, "tokens": facts.tokens, "seconds": facts.seconds}
-    return path.exists() and told.items() <= read_json(path).items()
+    told = {"form": form, **{name: getattr(facts, name) for name in _TELLING}}
+    return path.exists() and json.loads(json.dumps(told)).items() <= read_json(path).items()
 
 
 def _is_done(out: Path, used: str, runs: Mapping[str, Path]) -> bool:

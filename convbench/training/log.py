@@ -46,22 +46,11 @@ class TrainLog:
 
     def update(self, step: int, done: Gradients, *, learning_rate: float, seconds: float) -> None:
         """A line about an update: what it learnt from and how long it took."""
-        self._write(
-            {
-                "step": step,
-                "losses": dict(done.losses),
-                "total": done.total,
-                "learning_rate": learning_rate,
-                "gradient_norm": done.norm,
-                "tokens": done.tokens,
-                "tokens_per_second": round(done.tokens / max(seconds, 1e-6), 1),
-                "seconds": round(seconds, 4),
-            }
-        )
+        self._write(update_line(step, done, learning_rate=learning_rate, seconds=seconds))
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """A line about an evaluation; what is no finite number is null."""
-        self._write({"step": step, "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()}})
+        self._write(metrics_line(step, metrics))
 
     def sync(self) -> None:
         """Waits until the lines would survive a power failure; asked for before a checkpoint relies on them."""
@@ -74,6 +63,25 @@ class TrainLog:
                 rest = rest[self._handle.write(rest) :]
         except OSError as error:
             raise storage_error(error, self.path) or error from error
+
+
+def update_line(step: int, done: Gradients, *, learning_rate: float, seconds: float) -> dict[str, Any]:
+    """What the log says of an update."""
+    return {
+        "step": step,
+        "losses": dict(done.losses),
+        "total": done.total,
+        "learning_rate": learning_rate,
+        "gradient_norm": done.norm,
+        "tokens": done.tokens,
+        "tokens_per_second": round(done.tokens / max(seconds, 1e-6), 1),
+        "seconds": round(seconds, 4),
+    }
+
+
+def metrics_line(step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What the log says of an evaluation."""
+    return {"step": step, "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()}}
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

@@ -13,17 +13,17 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from convbench.errors import InvariantError, UsageError
 from convbench.io.atomic import write_text
 from convbench.io.digests import value_sha256
-from convbench.io.lock import acquire
 from convbench.progress import progress_bar
 from convbench.training.checkpoints import Checkpoints, Standing, snapshot
 from convbench.training.data.sampling import Pool, batches
 from convbench.training.gradients import Gradients, Step, gradients
-from convbench.training.log import TrainLog
+from convbench.training.locking import locked
+from convbench.training.logs import LOG, Log, opened_logs
 from convbench.training.loss_curve import draw_curves
 from convbench.training.processes import gathered_objects, on_first, place
 from convbench.training.randomness import random_state, set_random_state
@@ -43,7 +43,7 @@ Called in the first process only, while the others wait. Where the model is shar
 this state. Where it is not, the state is the model's own tensors, and the model itself, in evaluation mode, does as well.
 """
 
-LOG, NAN_BATCH, CHECKPOINTS = "train.jsonl", "nan-batch.json", "checkpoints"
+NAN_BATCH, CHECKPOINTS = "nan-batch.json", "checkpoints"
 
 
 class DivergedError(InvariantError):
@@ -82,7 +82,8 @@ def train(
 ) -> Trained:
     """Trains a model, or goes on with it.
 
-    The folder gets ``train.jsonl``, ``checkpoints/``, ``loss.svg`` and ``loss.png``. The model ends with the last update's weights.
+    The folder gets ``train.jsonl``, ``checkpoints/``, ``loss.svg`` and ``loss.png``, and ``tensorboard/`` where the settings ask for it.
+    The model ends with the last update's weights.
 
     Args:
         model: Moved to the accelerator's device, or sharded; its parameters that require gradients are learnt. To be sharded, it must be
@@ -142,7 +143,8 @@ class _Run:
         stream = batches(self.pools, self.settings.seed, self.settings.batch_size, start=standing.step * accumulated)
         first = self.accelerator.is_main_process
         bar = progress_bar("train", self.steps, done=standing.step, unit="step") if first else nullcontext(None)
-        with TrainLog(self.folder / LOG, standing.step) if first else nullcontext(None) as log, bar as advance:
+        logs = opened_logs(self.folder, standing.step, tensorboard=self.settings.tensorboard) if first else nullcontext(None)
+        with logs as log, bar as advance:
             while standing.step < self.steps and not self._out_of_patience(standing):
                 found = self._update(standing.step + 1, list(islice(stream, accumulated)), log)
                 standing = replace(standing, step=standing.step + 1)
@@ -155,16 +157,10 @@ class _Run:
                     advance(1, tokens=found.tokens)
         return standing
 
-    def _update(self, number: int, drawn: Sequence[Any], log: TrainLog | None) -> Gradients:
+    def _update(self, number: int, drawn: Sequence[Any], log: Log | None) -> Gradients:
         started = time.perf_counter()
         self.learner.model.train()
-        found = gradients(
-            self.step,
-            drawn,
-            self.learner,
-            max_norm=self.settings.max_gradient_norm,
-            accelerator=self.accelerator,
-        )
+        found = gradients(self.step, drawn, self.learner, max_norm=self.settings.max_gradient_norm, accelerator=self.accelerator)
         if found.wrong:
             self._stop(number, found)
         rate = self.learner.learning_rate
@@ -185,7 +181,7 @@ class _Run:
             f"{path}: {found.wrong} in step {number}, of the examples named there; {since}; lower the learning rate or look at them"
         )
 
-    def _evaluated(self, standing: Standing, log: TrainLog | None) -> Standing:
+    def _evaluated(self, standing: Standing, log: Log | None) -> Standing:
         """Measures the model, and says whether it is the best so far."""
         self.learner.model.eval()
         state = full_state(self.learner.model, self.accelerator)
@@ -201,7 +197,7 @@ class _Run:
             return replace(standing, best_step=standing.step, best=metrics[name], waiting=0)
         return replace(standing, waiting=standing.waiting + 1)
 
-    def _save(self, standing: Standing, log: TrainLog | None) -> None:
+    def _save(self, standing: Standing, log: Log | None) -> None:
         if log:
             log.sync()
         random = gathered_objects([random_state()], self.accelerator)
@@ -231,19 +227,9 @@ def _digest(pools: Sequence[Pool]) -> str:
 @contextmanager
 def _alone(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """Keeps a second training out of the folder."""
-
-    def busy() -> None:
-        raise UsageError(f"{folder}: another process is training in this folder; wait for it or choose another")
-
-    held = []
-
-    def lock() -> None:
-        try:
-            held.append(acquire(folder / ".lock", busy))
-        except (FileExistsError, NotADirectoryError) as error:
-            raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the training") from None
-
-    on_first(lock, accelerator)
+    busy = UsageError(f"{folder}: another process is training in this folder; wait for it or choose another")
+    held: list[IO[str]] = []
+    on_first(lambda: held.append(locked(folder / ".lock", busy, "training")), accelerator)
     try:
         yield
     finally:

@@ -16,7 +16,10 @@ PASS_TOKENS = 8192
 """Most tokens of a pass where the whole batch is held anyhow."""
 
 PASS_PADDING = 256
-"""Most tokens of padding in such a pass: what a pass costs beside its tokens is worth about as much, less on a CPU and more on a GPU."""
+"""Most tokens of padding in such a pass: what a pass costs beside its tokens is worth about as much, less on a CPU and more on a GPU.
+
+A model that is read by blocks (``training.block_attention``) pads nothing, and loses little by another pass.
+"""
 
 
 def whole_batch(texts: Sequence[Text], rows: Sequence[Row]) -> list[list[Pass]]:

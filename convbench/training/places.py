@@ -9,6 +9,11 @@ from typing import Any
 
 from convbench.errors import UsageError
 
+OF_DATASET = ("data", "corpus", "rewrites")
+"""The keys of a dataset that name a folder or a file."""
+OF_SOURCE = (*OF_DATASET, "file")
+"""Those of a source, which may be a file of its own."""
+
 _NAMED = {("mixture", "sources"): "dataset", ("evaluation", "dev"): "name", ("evaluation", "test"): "name"}
 """Where a recipe lists what is read of datasets, and the key there that names one."""
 

@@ -21,6 +21,7 @@ from convbench.training.negatives import check_in_collection, read_negatives
 from convbench.training.recipe import Recipe
 from convbench.training.sharing import shareable_pools
 from convbench.training.step import JointStep, StepValues
+from convbench.training.tensorboard_log import check_tensorboard
 from convbench.training.trainable import Trainable, open_trainable
 from convbench.types import Passage
 
@@ -84,6 +85,8 @@ def prepare(recipe: Recipe, accelerator: Accelerator, *, cache: Path, offline: b
     Raises:
         ConvbenchError: The data, the model and the objectives do not fit together, or something cannot be had.
     """
+    if recipe.training.tensorboard:
+        check_tensorboard()
     check_sets(recipe, cache=cache, offline=offline)
     sources = open_mixture(recipe.mixture, Path(), cache)
     weights = asdict(recipe.objectives.weights)

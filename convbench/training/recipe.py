@@ -15,14 +15,13 @@ from convbench.harness.spec import DatasetSpec
 from convbench.registry import did_you_mean
 from convbench.systems.catalog import shipped
 from convbench.training.data.mixture import Mixture, check_mixture
+from convbench.training.places import OF_DATASET, OF_SOURCE
 from convbench.training.step import StepSettings
 from convbench.training.train_settings import TrainSettings
 from convbench.training.trainable import TrainableSettings
 
 RECIPE = "train.yaml"
 """The recipe of a shipped baseline, beside its ``system.yaml``."""
-
-_PLACES = ("data", "corpus", "rewrites")  # of a dataset
 
 
 class Evaluation(Config):
@@ -146,7 +145,7 @@ def with_absolute_paths(values: Mapping[str, Any], folder: Path) -> dict[str, An
         changed["mixture"] = _placed_mixture(named, folder)
     if isinstance(evaluation := values.get("evaluation"), dict):
         sets = {part: each for part in ("dev", "test") if isinstance(each := evaluation.get(part), list)}
-        placed = {part: [_placed(dataset, _PLACES, folder) for dataset in each] for part, each in sets.items()}
+        placed = {part: [_placed(dataset, OF_DATASET, folder) for dataset in each] for part, each in sets.items()}
         changed["evaluation"] = {**evaluation, **placed}
     if isinstance(negatives := values.get("negatives"), dict):
         changed["negatives"] = _placed(negatives, tuple(negatives), folder)
@@ -220,4 +219,4 @@ def _placed(entry: Any, keys: tuple[str, ...], folder: Path) -> Any:
 def _placed_mixture(mixture: Any, folder: Path) -> Any:
     if not (isinstance(mixture, dict) and isinstance(mixture.get("sources"), list)):
         return mixture
-    return {**mixture, "sources": [_placed(source, (*_PLACES, "file"), folder) for source in mixture["sources"]]}
+    return {**mixture, "sources": [_placed(source, OF_SOURCE, folder) for source in mixture["sources"]]}

@@ -40,7 +40,8 @@ class StepSettings:
         temperature: ``tau`` of both contrastive objectives; ChatRetriever has 0.01.
         label_smoothing: Of the responses' likelihood; ChatRetriever has 0.1.
         packed: Whether the turns of a conversation are read as one row, where their sessions nest.
-        row_tokens: Tokens after which a packed conversation goes on in another row: its mask grows with their square.
+        row_tokens: Tokens after which a packed conversation goes on in another row: its mask, where it has one and is not read by blocks
+            (``training.block_attention``), grows with their square.
         chunk_tokens: Most tokens, padding included, that are held with a graph; the batch's gradients are gathered chunk by chunk. None:
             the whole batch.
         negatives: Hard negatives of an example, at most; ChatRetriever has 4.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from convbench.config import Config
 
-MAY_CHANGE = frozenset({"save_every", "keep", "device"})
+MAY_CHANGE = frozenset({"save_every", "keep", "device", "tensorboard"})
 """Settings that may differ when a training goes on: they do not change what the next step computes from."""
 
 
@@ -36,6 +36,7 @@ class TrainSettings(Config):
         higher_is_better: Whether more of that metric is better.
         patience: Evaluations without a better one after which training stops; None: it never stops early.
         device: ``auto``: what accelerate finds; ``cpu``: the CPU though there may be something faster.
+        tensorboard: Whether event files for TensorBoard are written too; needs the package of that name.
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -57,6 +58,7 @@ class TrainSettings(Config):
     higher_is_better: bool = True
     patience: int | None = Field(default=None, ge=1)
     device: Literal["auto", "cpu"] = "auto"
+    tensorboard: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainSettings:

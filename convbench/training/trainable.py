@@ -11,14 +11,16 @@ from pydantic import ConfigDict
 from convbench.backends.encode import hidden_states, padded
 from convbench.backends.encoder import HFEncoder
 from convbench.backends.loaded import Loaded
-from convbench.backends.masks import by_kind
 from convbench.backends.placement import ModelConfig
 from convbench.backends.pooling import pool
+from convbench.backends.sessions import can_share
 from convbench.errors import UsageError
 from convbench.training.adapting import LoraSettings, adapted, check_head, with_dropout, writing_head
+from convbench.training.block_attention import allow_blocks, reads_blocks
 from convbench.training.new_head import with_new_head, without_head
 from convbench.training.rows import Row, Text
-from convbench.training.session_mask import positions, visibility
+from convbench.training.session_mask import Part
+from convbench.training.states import block_states, masked_states
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +73,7 @@ class Trainable:
         return result
 
     def encoded(self, texts: Sequence[Text]) -> Tensor:
-        """The vectors of texts, as ``backends.encode`` computes them.
+        """The vectors of texts, as ``backends.encode`` computes them; without padding, where they can be read as rows.
 
         Args:
             texts: At least one.
@@ -81,40 +83,26 @@ class Trainable:
         """
         import torch
 
+        if reads_blocks(self.loaded) and can_share(self.loaded):
+            rows = [Row(text.tokens, (Part(len(text.tokens)),), ((0, text.reads),)) for text in texts]
+            states = self.states(rows)
+            return self.finished(states[range(len(rows)), [len(row.tokens) - 1 for row in rows]])
         ids, mask = padded(self.loaded, [text.tokens for text in texts], self.loaded.profile.padding)
         skips = torch.tensor([[text.skip] for text in texts], device=mask.device)
         pooled = mask * (mask.cumsum(dim=1) > skips)
         return self.finished(pool(hidden_states(self.loaded, ids, mask), pooled, self.loaded.profile.pooling))
 
     def states(self, rows: Sequence[Row]) -> Tensor:
-        """The hidden states of rows, each read with its own mask and positions.
+        """The hidden states of rows, each token with what it sees and where it stands.
 
         Args:
-            rows: At least one; they are padded on the right.
+            rows: At least one.
 
         Returns:
             Shape (rows, longest, dim).
         """
-        import torch
-
-        loaded, width = self.loaded, max(len(row.tokens) for row in rows)
-        ids = torch.full((len(rows), width), loaded.tokenizer.pad_token_id)
-        places = torch.zeros_like(ids)
-        visible = torch.eye(width, dtype=torch.bool).repeat(len(rows), 1, 1)  # padding sees itself, as seeing nothing would give NaN
-        for index, row in enumerate(rows):
-            size = len(row.tokens)
-            ids[index, :size] = torch.tensor(row.tokens)
-            places[index, :size] = torch.tensor(positions(row.parts))
-            visible[index, :size, :size] = visibility(row.parts)
-        places = places.to(loaded.device)
-        distances = places.unsqueeze(2) - places.unsqueeze(1)
-        states: Tensor = loaded.body(
-            input_ids=ids.to(loaded.device),
-            position_ids=places + loaded.first_position,
-            attention_mask=by_kind(visible.to(loaded.device), distances, loaded.windows, self._precision()),
-            use_cache=False,
-        ).last_hidden_state
-        return states
+        read = block_states if reads_blocks(self.loaded) else masked_states
+        return read(self.loaded, rows, self._precision())
 
     def finished(self, pooled: Tensor) -> Tensor:
         """What comes after pooling, as ``backends.encode.finished`` computes it: the head, float32, and length 1.
@@ -169,6 +157,7 @@ def open_trainable(model: ModelConfig, settings: TrainableSettings | None = None
         with_dropout(loaded.model, wanted.dropout, adapter)
     if wanted.gradient_checkpointing:
         _checkpoint_layers(loaded)
+    allow_blocks(loaded)
     return Trainable(loaded, _module(loaded).train(), adapter)
 
 

@@ -10,12 +10,12 @@ from convbench.backends.loaded import Loaded
 from convbench.backends.profile import Lengths
 from convbench.backends.turn_inputs import Session, TurnInputs
 from convbench.errors import UsageError
-from convbench.generation.likelihood import response_tokens
 from convbench.training.data.examples import Example
 from convbench.training.rows import Branch, Said, Stem, Text, Tokens, Vector
 from convbench.types import Passage
 from convbench.views.passages import passage_text as written
 from convbench.views.prompt import fit_evidence
+from convbench.writing.likelihood import response_tokens
 
 INSTRUCTION = "Find the response that answers the last question of the conversation and keeps to the passage.\n"
 """Before the session of ``L_CII``; our own words, as the paper's are not public."""

@@ -25,11 +25,12 @@ from transformers.utils import logging
 
 from convbench.backends.encoder import HFEncoder
 from convbench.backends.placement import ModelConfig
-from convbench.generation.decoding import DecodingConfig
+from convbench.backends.trunk import EMPTY
 from convbench.meter import Meter
 from convbench.systems.one_model import OneModel
 from convbench.types import Exchange, Turn
 from convbench.views.session import Utterance
+from convbench.writing.decoding import DecodingConfig
 
 EQUAL, DIFFERENT = 1e-5, 1e-3
 QUERIES = ["who keeps the lighthouse", "and what did its second lamp, the one from the harbour guild, cost the village?", "why"]
@@ -237,6 +238,45 @@ class TestDragon:
         assert sum(side in two.describe() for side in ("queries", "passages")) == 1
 
 
+@pytest.fixture(scope="module")
+def convdr(place: Folders) -> Path:
+    root = place("hub")
+    make_encoder(root / "castorini" / "ance-msmarco-passage", "roberta", ance=True, seed=12)
+    return make_encoder(root / "convdr-kd-cast19-1", "roberta", ance=True, seed=13)
+
+
+class TestConvDR:
+    """A session is "<s> q1 </s><s> q2 </s>", oldest first, in ANCE's space; passages are ANCE's own."""
+
+    def session(self, folder: Path, *said: str) -> list[int]:
+        return [each for text in said for each in framed(folder, text, "<s>", "</s>")]
+
+    def read(self, folder: Path, ids: Sequence[int]) -> Any:
+        head = load_file(folder / "model.safetensors")
+        linear = head["embeddingHead.weight"] @ states(folder, ids)[0] + head["embeddingHead.bias"]
+        return layer_norm(linear, (HIDDEN,), head["norm.weight"], head["norm.bias"])
+
+    def test_sessions_are_framed_utterance_by_utterance(self, convdr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(convdr.parent)
+        model = OneModel(ModelConfig(model=str(convdr), device="cpu"), None, reuse=True, offline=True, seed=0)
+        asked = [["who keeps it"], ["who keeps it", "since when"], ["who keeps it", "since when", "why"]]
+        expected = [self.read(convdr, self.session(convdr, *said)) for said in asked]
+        backwards = [self.read(convdr, self.session(convdr, *said[::-1])) for said in asked]
+        lines = [self.read(convdr, framed(convdr, "\n".join(said), "<s>", "</s>")) for said in asked]
+        written = [model.inputs.written("c", said[-1], [Utterance("user", text) for text in said[:-1]]) for said in asked]
+        assert [list(each.ids) for each in written] == [self.session(convdr, *said) for said in asked]
+        found = torch.from_numpy(model.encoder.encode_queries(["who keeps it"], Meter()).vectors)
+        assert_is(found, expected[:1])
+        encoded = [model.encode_sessions([[model.inputs.session(turn, "queries")]], [EMPTY], Meter())[0][0].vector for turn in TURNS]
+        assert_is(torch.from_numpy(np.stack(encoded[1:])), expected[1:], backwards[1:], lines[1:])
+
+    def test_passages_are_those_of_ance(self, convdr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(convdr.parent)
+        ance = convdr.parent / "castorini" / "ance-msmarco-passage"
+        expected, wrong = ([self.read(each, framed(each, text, "<s>", "</s>")) for text in PASSAGES] for each in (ance, convdr))
+        assert_is(passages(convdr), expected, wrong)
+
+
 # ---- decoders that encode
 
 
@@ -337,8 +377,6 @@ def one_model(folder: Path) -> OneModel:
 
 def sessions(model: OneModel, turns: Sequence[Turn]) -> Any:
     """The vectors of a conversation's sessions, as the unified system encodes them."""
-    from convbench.backends.trunk import EMPTY
-
     encoded = model.encode_sessions([[model.inputs.session(turn, "full") for turn in turns]], [EMPTY], Meter())
     return torch.from_numpy(np.stack([session.vector for session in encoded[0]]))
 
@@ -386,7 +424,7 @@ class TestGritLM:
         assert_is(sessions(model, TURNS), expected, [self.read(gritlm, instruction, text, attention_mask=None) for text in written])
 
     def test_it_writes_causally_after_its_chat_form(self, gritlm: Path) -> None:
-        from convbench.generation.writer import Prompt
+        from convbench.writing.writer import Prompt
 
         model = one_model(gritlm)
         assert model.responds

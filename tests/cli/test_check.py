@@ -13,8 +13,8 @@ from command_line import convbench, succeed
 from convbench.backends.placement import ModelConfig
 from convbench.backends.probes import PROBES
 from convbench.backends.shown import example
-from convbench.generation.decoding import DecodingConfig
 from convbench.systems.one_model import OneModel
+from convbench.writing.decoding import DecodingConfig
 
 RESOURCE, USAGE = 5, 2
 HERE = ("--device", "cpu", "--offline")

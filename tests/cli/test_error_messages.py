@@ -109,13 +109,17 @@ def test_scoring_what_is_no_run(place, tmp_path):
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("kind: oracle\nname: mine\ncolour: red\n", USAGE, "colour: extra inputs are not permitted, found 'red'"),
-        ("kind: two-stage\nname: mine\nretriever: {type: bm25, k9: 1}\n", USAGE, "retriever.bm25.k9: extra inputs are not permitted"),
+        ("kind: oracle\nname: mine\ncolour: red\n", USAGE, ":3: colour: extra inputs are not permitted, found 'red'"),
+        (
+            "kind: two-stage\nname: mine\nretriever: {type: bm25, k9: 1}\n",
+            USAGE,
+            ":3: retriever.k9: extra inputs are not permitted, found 1; known: analyzer, b, k1",
+        ),
         ("kind: random\nname: mine\nk: many\n", USAGE, "k: input should be a valid integer"),
         ("kind: random\nname: mine\nk: 0\n", USAGE, "k: input should be greater than or equal to 1, found 0"),
-        ("kind: two-stage\nname: mine\nretriever: {type: bm52}\n", USAGE, "retriever: input tag 'bm52'"),
+        ("kind: two-stage\nname: mine\nretriever: {type: bm52}\n", USAGE, ":3: retriever.type: input should be 'bm25'"),
         ("kind: two-stage\nname: mine\nretriever: {type: bm25}\nhistory: {view: ful}\n", USAGE, "unknown history view 'ful'"),
-        ("kind: two-stag\nname: mine\n", USAGE, "kind: 'two-stag' is no kind of system. Did you mean 'two-stage'? Known: oracle, "),
+        ("kind: two-stag\nname: mine\n", USAGE, ":1: kind: 'two-stag' is no kind of system. Did you mean 'two-stage'? Known: oracle, "),
         ("name: mine\n", USAGE, "kind: None is no kind of system."),
         ("kind: [oracle]\nname: mine\n", USAGE, "kind: ['oracle'] is no kind of system."),
         ("kind: oracle\n", USAGE, "name: field required"),

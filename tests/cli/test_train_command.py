@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_what_cannot_begin(arguments: tuple[str, ...], code: int, said: str, tmp
     refused = convbench("train", *arguments, "--out", tmp_path / "out")
     assert (refused.code, refused.out) == (code, "")
     assert said in refused.error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_missing_tensorboard_is_told_at_the_start(
+    more: tuple[str, ...], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as an import finds it that is not installed
+    refused = convbench(*train(path, tmp_path / "out", *settings(training__tensorboard=True), *more))
+    assert refused.code == 2
+    assert refused.error == "training.tensorboard: the package tensorboard is not installed: pip install tensorboard, or set it to false"
     assert not (tmp_path / "out").exists()
 
 

@@ -309,7 +309,7 @@ splits:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("nmae: x\n", r"dataset\.yaml: nmae: extra inputs are not permitted"),
+            ("nmae: x\n", r"dataset\.yaml:1: nmae: extra inputs are not permitted"),
             ("name: topiocqa\n", r"name: 'topiocqa' is a dataset that convbench knows; .* choose another"),
             ("name: ../up\n", r"name: string should match pattern"),
             ("splits: {dev: {}, tset: {}}\n", r"declares split 'dev', which has no conversations\. Found: all"),

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from convbench.generation.base import GenerationInput, Generator
 from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator
+from convbench.meter import Meter
 from convbench.types import Passage, Response
 
 HARBOUR = Passage("harbour", "The harbour froze every winter. A keeper lit the lamp at dusk. Boats waited outside.")
@@ -14,7 +15,7 @@ BRIDGE = Passage("bridge", "The bridge is made of stone. Masons built it in nine
 
 
 def answer(question: str, *passages: Passage, **settings: Any) -> Response:
-    (response,) = ExtractiveGenerator(ExtractiveConfig(**settings)).generate([GenerationInput("1_1", question, passages)])
+    (response,) = ExtractiveGenerator(ExtractiveConfig(**settings)).generate([GenerationInput("1_1", question, passages)], Meter())
     return response
 
 
@@ -88,11 +89,11 @@ def test_each_input_is_answered_by_itself() -> None:
         GenerationInput("1_2", "who built it", ()),
         GenerationInput("1_3", "who built the bridge", (BRIDGE, HARBOUR)),
     ]
-    together = generator.generate(inputs)
+    together = generator.generate(inputs, Meter())
     assert [response.turn_id for response in together] == ["1_1", "1_2", "1_3"]
     assert [response.abstained for response in together] == [False, True, False]
-    assert [generator.generate([item])[0] for item in inputs] == together
-    assert generator.generate([]) == []
+    assert [generator.generate([item], Meter())[0] for item in inputs] == together
+    assert generator.generate([], Meter()) == []
 
 
 def test_its_description_tells_settings_apart() -> None:

@@ -9,7 +9,7 @@ from command_line import convbench, succeed
 
 from convbench.harness.costs import CostLog, added_up
 from convbench.harness.provenance import machine
-from convbench.harness.results import Cost, Machine, PhaseCost, Truncation, read_results
+from convbench.harness.results import Cost, Machine, PhaseCost, ServerCost, Truncation, read_results
 from convbench.harness.summary import truncation
 from convbench.systems.oracle import GoldSearchStage
 from convbench.types import TurnRecord
@@ -314,3 +314,12 @@ def test_results_say_how_many_turns_were_truncated(tmp_path):
     found = read_results(tmp_path / "run" / "results.json").truncation
     assert found == Truncation(n_turns=2, n_truncated=1, share=0.5, by={"passages": 1})
     assert "50.0 % of turns truncated (passages: 1)" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_servers_were_asked_adds_up_with_its_price():
+    def entry(number, **counts):
+        return {"batch": number, "models": {}, "indexes": {}, "phases": {"generate": {"seconds": 1.0, "turns": 2, **counts}}}
+
+    asked = [entry(0, requests=3, cached_requests=1, micro_cost=1_500_000), entry(1, requests=1, micro_cost=250_000)]
+    assert added_up(asked, 4).server == ServerCost(requests=4, cached_requests=1, price=1.75)
+    assert added_up([entry(0, tokens_in=7)], 2).server is None

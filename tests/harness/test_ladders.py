@@ -18,6 +18,7 @@ from convbench.harness.ladder import RUNGS
 from convbench.harness.results import read_results
 from convbench.io.runfile import read_run
 from convbench.retrieval.bm25 import BM25Retriever
+from convbench.views.query import Query
 
 FAST = ("--metrics", "retrieval,token-f1", "--offline")
 LADDER = ("run", "bm25-history", "-d", "topiocqa", "--evidence", "ladder", *FAST)
@@ -30,8 +31,8 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     turns: list[str] = []
     search = BM25Retriever.search
 
-    def counted(self: BM25Retriever, queries: Sequence[tuple[str, str]], *rest: Any) -> Any:
-        turns.extend(turn_id for turn_id, _ in queries)
+    def counted(self: BM25Retriever, queries: Sequence[Query], *rest: Any) -> Any:
+        turns.extend(query.turn_id for query in queries)
         return search(self, queries, *rest)
 
     monkeypatch.setattr(BM25Retriever, "search", counted)

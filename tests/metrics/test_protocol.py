@@ -115,7 +115,7 @@ def test_a_protocol_of_ones_own(tmp_path: Path, mini: Dataset) -> None:
     (part,) = Selection([str(path)]).parts(mini)
     assert (part.protocol, [measure.name for measure in part.metric.measures()]) == ("mine", ["P@1"])
     path.write_text(path.read_text(encoding="utf-8").replace("missing:", "mising:"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"mine\.yaml: .*mising"):
+    with pytest.raises(DataError, match=r"mine\.yaml:5: mising: .* Did you mean 'missing'\?"):
         Selection([str(path)]).parts(mini)
 
 

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from convbench.errors import UsageError
 from convbench.meter import Meter
-from convbench.retrieval.base import Found, Query, Retriever
+from convbench.retrieval.base import Found, Retriever
 from convbench.retrieval.bm25 import BM25Config, BM25Retriever
 from convbench.retrieval.canonical import is_canonical
 from convbench.types import Passage, Ranking
+from convbench.views.query import Query
 from convbench.views.words import AnalyzerConfig
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def retriever(analyzer: AnalyzerConfig | None = None, **settings: Any) -> BM25Re
 
 
 def search(found: BM25Retriever, queries: Sequence[Query], k: int) -> list[Ranking]:
-    return [each.ranking for each in found.search(queries, k, Meter())]
+    return [each.ranking for each in found.search([Query.of(*query) for query in queries], k, Meter())]
 
 
 class LuceneBM25:
@@ -181,7 +182,7 @@ def test_what_the_meter_and_the_results_say(store_of: StoreOf, tmp_path: Path) -
     taken = meter.take()
     assert list(taken["phases"]) == ["index"]
     assert taken["indexes"] == {"bm25": sum(path.stat().st_size for path in (tmp_path / "bm25").rglob("*") if path.is_file())}
-    (one,) = found.search([("1_1", "boat")], 5, meter)
+    (one,) = found.search([Query.of("1_1", "boat")], 5, meter)
     assert (type(one), one.tokens, one.cut) == (Found, None, 0)
     retriever().index(store_of(PASSAGES), tmp_path, meter)
     assert meter.take() == {**taken, "phases": {}}

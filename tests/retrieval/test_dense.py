@@ -11,12 +11,13 @@ from small_index import WordEncoder, passages
 from convbench.backends.base import Encoded, TextEncoder
 from convbench.errors import UsageError
 from convbench.meter import Meter
-from convbench.retrieval.base import Retriever
+from convbench.retrieval.base import Found, Retriever
 from convbench.retrieval.canonical import is_canonical
 from convbench.retrieval.dense import DenseConfig, DenseRetriever
 from convbench.retrieval.passage_index import IndexConfig, PassageIndex
 from convbench.types import Passage
 from convbench.views.passages import passage_text
+from convbench.views.query import Query
 
 if TYPE_CHECKING:
     from conftest import StoreOf
@@ -29,6 +30,10 @@ QUERIES = [("1_1", "who repaired the lamp"), ("1_2", "what happened to the lette
 
 def retriever(encoder: TextEncoder | None = None, shard_rows: int = 20, **settings: Any) -> DenseRetriever:
     return DenseRetriever(encoder or WordEncoder(), PassageIndex(IndexConfig(**settings), shard_rows=shard_rows))
+
+
+def search(dense: DenseRetriever, queries: list[tuple[str, str]], k: int, meter: Meter | None = None) -> list[Found]:
+    return dense.search([Query.of(*query) for query in queries], k, meter or Meter())
 
 
 def ids(found: Any) -> list[str]:
@@ -44,7 +49,7 @@ class TestSearch:
         dense.index(store_of(PASSAGES), tmp_path, Meter())
         vectors = encoder.encode_passages([passage_text(passage) for passage in PASSAGES], Meter()).vectors.astype(storage)
         products = encoder.encode_queries([text for _, text in QUERIES], Meter()).vectors @ vectors.astype(np.float32).T
-        for (turn_id, _), row, found in zip(QUERIES, products, dense.search(QUERIES, k, Meter()), strict=True):
+        for (turn_id, _), row, found in zip(QUERIES, products, search(dense, QUERIES, k, Meter()), strict=True):
             order = np.argsort(-row)[:k]
             assert found.ranking.turn_id == turn_id
             assert ids(found) == [PASSAGES[n].id for n in order]
@@ -56,7 +61,7 @@ class TestSearch:
         dense.index(store_of(PASSAGES), tmp_path, Meter())
         vectors = minilm.encode_passages([passage_text(passage) for passage in PASSAGES], Meter()).vectors
         products = minilm.encode_queries([text for _, text in QUERIES], Meter()).vectors @ vectors.T
-        for row, found in zip(products, dense.search(QUERIES, 10, Meter()), strict=True):
+        for row, found in zip(products, search(dense, QUERIES, 10, Meter()), strict=True):
             np.testing.assert_allclose([score for _, score in found.ranking.passages], np.sort(row)[::-1][:10], atol=1e-3)
 
     def test_shards_do_not_show(self, store_of: StoreOf, tmp_path: Path) -> None:
@@ -64,14 +69,14 @@ class TestSearch:
         for shard_rows in (7, 1000):
             dense = retriever(shard_rows=shard_rows)
             dense.index(store_of(PASSAGES), tmp_path, Meter())
-            found.append(dense.search(QUERIES, 20, Meter()))
+            found.append(search(dense, QUERIES, 20, Meter()))
         assert found[0] == found[1]
 
     def test_copies_of_a_passage_stand_by_id_descending(self, store_of: StoreOf, tmp_path: Path) -> None:
         copies = [Passage(f"copy {n}", PASSAGES[0].text, PASSAGES[0].title) for n in (2, 0, 1)]
         dense = retriever(shard_rows=2)
         dense.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path, Meter())
-        (found,) = dense.search([("1_1", passage_text(PASSAGES[0]))], 5, Meter())
+        (found,) = search(dense, [("1_1", passage_text(PASSAGES[0]))], 5)
         assert ids(found)[:3] == ["copy 2", "copy 1", "copy 0"]
         assert is_canonical(found.ranking)
 
@@ -80,14 +85,14 @@ class TestSearch:
         copies = [Passage(f"copy {n:03d}", PASSAGES[0].text) for n in range(150)]
         dense = retriever()
         dense.index(store_of([*copies, *PASSAGES[1:9]]), tmp_path, Meter())
-        found = dense.search([("1_1", PASSAGES[0].text), ("1_2", passage_text(PASSAGES[3]))], k, Meter())
+        found = search(dense, [("1_1", PASSAGES[0].text), ("1_2", passage_text(PASSAGES[3]))], k)
         assert ids(found[0]) == [f"copy {n:03d}" for n in range(149, 149 - k, -1)]
         assert ids(found[1])[0] == PASSAGES[3].id
 
     def test_no_queries(self, store_of: StoreOf, tmp_path: Path) -> None:
         dense = retriever()
         dense.index(store_of(PASSAGES[:3]), tmp_path, Meter())
-        assert dense.search([], 5, Meter()) == []
+        assert search(dense, [], 5) == []
 
     def test_lengths_and_costs(self, store_of: StoreOf, tmp_path: Path) -> None:
         dense, meter = retriever(WordEncoder(longest=5)), Meter()
@@ -97,7 +102,7 @@ class TestSearch:
         assert taken["models"] == {"words": 32_000}
         assert taken["indexes"] == {"dense": sum(path.stat().st_size for path in tmp_path.rglob("*.npy"))}
         with meter.phase("search", turns=3):
-            found = dense.search(QUERIES, 5, meter)
+            found = search(dense, QUERIES, 5, meter)
         assert [(each.tokens, each.cut) for each in found] == [(4, 0), (5, 4), (3, 0)]
         phases = meter.take()["phases"]
         assert {name: phase["turns"] for name, phase in phases.items()} == {"encode": 3, "search": 3}
@@ -127,13 +132,13 @@ class TestVectorsThatDoNotFit:
         dense = retriever(QueriesGoWrong(value=value))
         dense.index(store_of(PASSAGES), tmp_path, Meter())
         with pytest.raises(UsageError, match=r"^turn 1_2: the query's vector is not finite; check the checkpoint"):
-            dense.search(QUERIES, 5, Meter())
+            search(dense, QUERIES, 5, Meter())
 
     def test_queries_of_another_length(self, store_of: StoreOf, tmp_path: Path) -> None:
         dense = retriever(QueriesGoWrong(dim=16))
         dense.index(store_of(PASSAGES), tmp_path, Meter())
         with pytest.raises(UsageError, match="3 query vectors of length 16, expected 3 of length 32 as the passages'"):
-            dense.search(QUERIES, 5, Meter())
+            search(dense, QUERIES, 5, Meter())
 
 
 class TestIndexOnDisk:
@@ -146,10 +151,10 @@ class TestIndexOnDisk:
     def test_a_lost_shard_changes_nothing(self, store_of: StoreOf, tmp_path: Path) -> None:
         dense, store = retriever(), store_of(PASSAGES)
         dense.index(store, tmp_path, Meter())
-        before = dense.search(QUERIES, 20, Meter())
+        before = search(dense, QUERIES, 20, Meter())
         sorted((tmp_path / "dense").rglob("*.npy"))[1].unlink()
         dense.index(store, tmp_path, Meter())
-        assert dense.search(QUERIES, 20, Meter()) == before
+        assert search(dense, QUERIES, 20, Meter()) == before
 
     def test_other_passages_or_settings_share_nothing(self, store_of: StoreOf, tmp_path: Path) -> None:
         retriever().index(store_of(PASSAGES[:5]), tmp_path, Meter())

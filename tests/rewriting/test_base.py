@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from convbench.errors import UsageError
-from convbench.rewriting.base import HumanRewriter, NoRewriter, QueryRewriter
+from convbench.meter import Meter
+from convbench.rewriting.base import HumanRewriter, NoRewriter, QueryRewriter, RewriteInput
 from convbench.types import Turn
 
 TURNS = [
@@ -13,10 +14,14 @@ TURNS = [
 ]
 
 
+def questions(rewriter: QueryRewriter, turns: list[Turn]) -> list[str]:
+    return [rewrite.question for rewrite in rewriter.rewrite([RewriteInput(turn) for turn in turns], Meter())]
+
+
 @pytest.mark.parametrize("rewriter", [NoRewriter(), HumanRewriter()])
 def test_they_keep_the_protocol(rewriter: QueryRewriter) -> None:
     assert isinstance(rewriter, QueryRewriter)
-    assert rewriter.rewrite([]) == []
+    assert rewriter.rewrite([], Meter()) == []
     rewriter.check([])
 
 
@@ -26,13 +31,13 @@ def test_they_are_told_apart() -> None:
 
 def test_no_rewriter_leaves_the_question() -> None:
     NoRewriter().check(TURNS)
-    assert NoRewriter().rewrite(TURNS[:2]) == ["who keeps the lighthouse", "since when"]
+    assert questions(NoRewriter(), TURNS[:2]) == ["who keeps the lighthouse", "since when"]
 
 
 def test_human_rewrites_in_order() -> None:
     turns = [TURNS[0], Turn("2_1", "where", rewrite="where is the Dune lighthouse")]
     HumanRewriter().check(turns)
-    assert HumanRewriter().rewrite(turns) == ["who keeps the Dune lighthouse", "where is the Dune lighthouse"]
+    assert questions(HumanRewriter(), turns) == ["who keeps the Dune lighthouse", "where is the Dune lighthouse"]
 
 
 def test_missing_and_empty_rewrites_are_counted_and_named() -> None:

@@ -25,6 +25,7 @@ from convbench.systems.base import Settings, Stage, Workplace
 from convbench.systems.turn_order import InTurnOrder, unpacked, with_own_responses
 from convbench.systems.two_stage import TwoStage, TwoStageConfig
 from convbench.types import Exchange, Turn
+from convbench.views.query import Query
 
 BM25 = {"k1": 0.9, "b": 0.4}
 
@@ -72,10 +73,10 @@ def by_hand(opened: Opened) -> dict[str, tuple[str, list[str], str]]:
                 own = exchange.query and exchange.turn_id in answers
                 said += [exchange.query, answers[exchange.turn_id][2] if own else exchange.response]
             query = "\n".join([*filter(None, said), turn.query])
-            (found,) = retriever.search([(turn.id, query)], 10, Meter())
+            (found,) = retriever.search([Query.of(turn.id, query)], 10, Meter())
             ids = [passage_id for passage_id, _ in found.ranking.passages]
             evidence = GenerationInput(turn.id, turn.query, tuple(opened.store.get(ids[:3])))
-            answers[turn.id] = (query, ids, generator.generate([evidence])[0].text)
+            answers[turn.id] = (query, ids, generator.generate([evidence], Meter())[0].text)
     return answers
 
 
@@ -108,11 +109,11 @@ class TestRuns:
         """Counts the generator's calls, and interrupts one."""
         generate, calls = ExtractiveGenerator.generate, []
 
-        def counted(self: ExtractiveGenerator, inputs: Sequence[GenerationInput]) -> Any:
+        def counted(self: ExtractiveGenerator, inputs: Sequence[GenerationInput], meter: Meter) -> Any:
             calls.append(len(inputs))
             if len(calls) == interrupted_at:
                 raise KeyboardInterrupt
-            return generate(self, inputs)
+            return generate(self, inputs, meter)
 
         monkeypatch.setattr(ExtractiveGenerator, "generate", counted)
         return calls

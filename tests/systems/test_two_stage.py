@@ -187,7 +187,9 @@ class TestConditions:
             UsageError, match=r"^unknown evidence view 'golden'\. Did you mean 'gold'\? Known: none, retrieved, gold, gold\+noise,"
         ):
             config().with_conditions(history=None, evidence="golden")
-        with pytest.raises(UsageError, match=r"^test: evidence: input should be 'none', 'retrieved', .*, found 'golden'$"):
+        with pytest.raises(
+            UsageError, match=r"^test: evidence: input should be 'none', 'retrieved', .*, found 'golden'\. Did you mean 'gold'\?$"
+        ):
             config(evidence="golden")
         with pytest.raises(UsageError, match="unknown history view 'al'"):
             config(history={"view": "al"}).build(SETTINGS)
@@ -282,8 +284,8 @@ class TestStages:
     ("change", "message"),
     [
         ({"k": 0}, "k: input should be greater than or equal to 1"),
-        ({"retriever": {"type": "bm52"}}, "retriever: .*found .*bm52"),
-        ({"retriever": {"type": "dense"}}, r"retriever\.dense\.encoder: field required"),
+        ({"retriever": {"type": "bm52"}}, r"retriever\.type: input should be .*found .bm52.\. Did you mean .bm25.\?"),
+        ({"retriever": {"type": "dense"}}, r"retriever\.encoder: field required"),
         ({"generator": {"type": "extractive", "passges": 3}}, r"generator\.passges: extra inputs"),
         ({"name": "my system"}, "name: string should match pattern"),
     ],

@@ -13,6 +13,7 @@ import pytest
 import torch
 from command_line import convbench, succeed
 from safetensors.torch import load_file
+from training.comparing import lines, same
 from training.tiny_recipe import HELD_OUT, killed, recipe, tuned, values, written
 
 from convbench.config import parse_yaml
@@ -22,30 +23,17 @@ from convbench.io.cache import cache_root
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
 from convbench.training.fine_tune import FineTuned
-from convbench.training.log import TIMES, read_log
 from convbench.training.prepare import Prepared, prepare
 from convbench.training.processes import open_accelerator
 from convbench.training.recipe import Recipe, build_recipe
 
-pytestmark = pytest.mark.slow  # they train
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # they train
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FineTuned]:
+def done(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> tuple[Path, FineTuned]:
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     return out, tuned(out)
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in read_log(out / "train.jsonl")]
 
 
 def card(out: Path) -> dict[str, Any]:
@@ -68,10 +56,6 @@ def rankings(run: Path) -> dict[str, list[tuple[str, float]]]:
 def learnt(checkpoint: Path) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint to go on from, as they are called in a written one."""
     return {name.removeprefix("model."): weight for name, weight in load_file(checkpoint / "weights.safetensors").items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_what_a_training_leaves(done: tuple[Path, FineTuned]) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,27 +14,19 @@ from typing import Any
 import pytest
 import torch
 from backends.small import folder_of
+from training.comparing import lines, same
 from training.tiny_training import SETTINGS, TinyStep, Values, pools, run
 
 from convbench.errors import DataError, StorageError, UsageError
 from convbench.io.lock import acquire
 from convbench.training.checkpoints import load_weights
-from convbench.training.log import TIMES, read_log
 from convbench.training.loop import DivergedError, Trained, train
 from convbench.training.processes import open_accelerator
 from convbench.training.train_settings import TrainSettings
 
-pytestmark = pytest.mark.slow  # they train, some of them in several processes
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # they train, some of them in several processes
 
 TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def started(folder: Path, told: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
@@ -65,10 +56,6 @@ def two_programs(folder: Path, **told: Any) -> list[tuple[int, str]]:
             process.communicate()
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in read_log(folder / "train.jsonl")]
-
-
 def steps_kept(folder: Path) -> list[int]:
     return sorted(int(path.name[5:]) for path in (folder / "checkpoints").iterdir())
 
@@ -77,16 +64,11 @@ def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 EVALUATED = {"evaluate_every": 2, "metric": "likelihood", "higher_is_better": False}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
-    torch.set_num_threads(1)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> tuple[Path, dict[str, torch.Tensor]]:
     folder, step = tmp_path_factory.mktemp("undisturbed"), TinyStep()
     run(folder, step, gradient_accumulation=2, warmup_steps=2, **EVALUATED)
     return folder, weights(step.model)

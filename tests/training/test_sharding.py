@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,10 @@ from convbench.training.checkpoints import load_weights
 from convbench.training.log import read_log
 from convbench.training.sharding import check_plugin
 
-pytestmark = pytest.mark.slow  # they train in several processes
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # they train in several processes
 
 TESTS = Path(__file__).parents[1]
 CONFIGURATION = shipped("baselines") / "unified-paper" / "accelerate-fsdp.yaml"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +81,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, sharded: Path, checkpoints: 
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, checkpoints: dict[str, str]) -> Path:
+def alone(tmp_path_factory: pytest.TempPathFactory, one_thread: None, checkpoints: dict[str, str]) -> Path:
     """One process with whole batches."""
     folder = tmp_path_factory.mktemp("alone")
-    torch.set_num_threads(1)
     sharded_training.choosing(folder, checkpoints)
     sharded_training.adapter(folder, checkpoints)
     return folder

@@ -12,8 +12,6 @@ from convbench.backends.encoder import HFEncoder
 from convbench.backends.inputs import session_text
 from convbench.backends.trunk import EMPTY
 from convbench.errors import UsageError
-from convbench.generation.decoding import DecodingConfig
-from convbench.generation.likelihood import Continuation
 from convbench.meter import Meter
 from convbench.systems.one_model import OneModel
 from convbench.training.batch import assemble
@@ -26,6 +24,8 @@ from convbench.training.trainable import Trainable
 from convbench.training.turn_rows import TurnRows, end_token
 from convbench.types import Passage
 from convbench.views.passages import passage_text
+from convbench.writing.decoding import DecodingConfig
+from convbench.writing.likelihood import Continuation
 
 pytestmark = pytest.mark.slow  # they train, some of them in several processes
 
@@ -58,8 +58,13 @@ def vectors(model: Trainable, kind: str, *, packed: bool, batch: tuple[Example, 
 
 
 def rows_read(model: Trainable, chosen: StepSettings) -> list[int]:
+    # a model that is read by blocks pads nothing: a row is what begins at the first position
     counted: list[int] = []
-    hook = model.loaded.body.register_forward_hook(lambda _, __, output: counted.append(len(output.last_hidden_state)))
+
+    def count(_: Any, __: Any, given: dict[str, Any]) -> None:
+        counted.append(int((given["position_ids"] == model.loaded.first_position).sum()))
+
+    hook = model.loaded.body.register_forward_pre_hook(count, with_kwargs=True)
     try:
         stepped(model, chosen)
     finally:

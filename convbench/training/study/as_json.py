@@ -30,7 +30,7 @@ def study_json(report: StudyReport) -> dict[str, Any]:
             {"arm": cell.arm, "seed": cell.seed, "training": dict(held.training), "run_seconds": round(report.seconds[cell], 1)}
             for cell, held in report.cells.items()
         ],
-        "missing": [{"arm": cell.arm, "seed": cell.seed} for cell in report.missing],
+        "missing": [{"arm": cell.arm, "seed": cell.seed, "reason": reason} for cell, reason in report.missing.items()],
         "sets": [_set(each) for each in report.sets],
     }
 

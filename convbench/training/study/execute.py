@@ -8,21 +8,23 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from convbench.errors import ConvbenchError, StorageError, UsageError
 from convbench.harness.agree import agree
 from convbench.harness.agreement_file import Whose
-from convbench.io.lock import acquire
 from convbench.metrics.selection import Selection
-from convbench.training.fine_tune import RUNS, fine_tune
+from convbench.training.fine_tune import CHECKPOINT, RUNS, fine_tune
+from convbench.training.locking import locked
 from convbench.training.log import read_log
-from convbench.training.loop import CHECKPOINTS, LOG
+from convbench.training.logs import LOG
+from convbench.training.loop import CHECKPOINTS
 from convbench.training.processes import forget_accelerator
 from convbench.training.recipe import Recipe
-from convbench.training.study.cell_file import CellFile, Runs, made_from, places_of, read_cell, refuse_other, write_cell
+from convbench.training.study.cell_file import CellFile, Runs, read_cell, write_cell
 from convbench.training.study.conditions import responds, run_again
 from convbench.training.study.measures import MeasureError, check_measures
+from convbench.training.study.origin import Origin, contents_told, origin_of, refuse_other
 from convbench.training.study.plan import Cell, Study
 from convbench.views.evidence import EvidenceError
 
@@ -54,10 +56,24 @@ class Workshop:
     cache: Path
     offline: bool
 
-    def made_from(self, cell: Cell) -> dict[str, Any]:
+    def origin(self, cell: Cell) -> Origin:
         """What a cell is made from."""
         arm = self.study.arms[cell.arm]
-        return made_from(self.recipes[cell]) if arm.trained else {"retriever": arm.retriever, "generator": arm.generator}
+        if arm.trained:
+            return origin_of(self.recipes[cell], self.cache)
+        return Origin({"retriever": arm.retriever, "generator": arm.generator}, {}, {})
+
+    def held(self, cell: Cell, origin: Origin) -> CellFile | None:
+        """What a finished cell says; None where it is not finished.
+
+        Raises:
+            UsageError: It was made from something else.
+            DataError: Its file is not what a study writes.
+        """
+        found = read_cell(cell.folder(self.out))
+        if found is not None:
+            refuse_other(cell.folder(self.out), found, origin)
+        return found
 
 
 def finish_cells(shop: Workshop, cells: Sequence[Cell]) -> list[ConvbenchError]:
@@ -90,9 +106,7 @@ def finish_cells(shop: Workshop, cells: Sequence[Cell]) -> list[ConvbenchError]:
 def _finish(shop: Workshop, cell: Cell) -> None:
     folder = cell.folder(shop.out)
     with _locked(folder, f"{cell}: another process is at work on it; it is left to that one"):
-        found = read_cell(folder)
-        if found is not None:
-            refuse_other(folder, found, shop.made_from(cell), places_of(shop.recipes[cell]) if cell in shop.recipes else {})
+        found = shop.held(cell, shop.origin(cell))
         wanted = (*shop.study.evidence, *(f"agreement {whose}" for whose in shop.study.agreement))
         if found is None or not set(wanted) <= set(found.asked):
             begun = found or (_trained(shop, cell) if cell in shop.recipes else _put_together(shop, cell))
@@ -101,29 +115,18 @@ def _finish(shop: Workshop, cell: Cell) -> None:
 
 
 def _locked(folder: Path, message: str) -> IO[str]:
-    """The lock of a cell's folder.
-
-    Raises:
-        BusyError: Another process holds it.
-        UsageError: There is no place for the folder.
-    """
-
-    def busy() -> None:
-        raise BusyError(message)
-
-    try:
-        return acquire(folder / ".cell.lock", busy)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the study") from None
+    """The lock of a cell's folder; ``BusyError`` with this message where another process holds it."""
+    return locked(folder / ".cell.lock", BusyError(message), "study")
 
 
 def _trained(shop: Workshop, cell: Cell) -> CellFile:
     recipe, folder = shop.recipes[cell], cell.folder(shop.out)
     tuned = fine_tune(recipe, folder, cache=shop.cache, offline=shop.offline)
     updates = [line for line in read_log(folder / LOG) if "losses" in line]
+    origin = shop.origin(cell)
     return CellFile(
-        made_from=shop.made_from(cell),
-        places=places_of(recipe),
+        made_from=origin.made_from,
+        places=origin.places or {},
         runs={name: path.relative_to(folder).as_posix() for name, path in tuned.runs.items()},
         training={
             "steps": tuned.trained.steps,
@@ -133,13 +136,14 @@ def _trained(shop: Workshop, cell: Cell) -> CellFile:
             "tokens": sum(line["tokens"] for line in updates),
             "seconds": round(sum(line["seconds"] for line in updates), 1),
         },
+        contents=contents_told(folder / CHECKPOINT),
     )
 
 
 def _put_together(shop: Workshop, cell: Cell) -> CellFile:
     """One arm's checkpoint answers from another arm's rankings, both from the same seed."""
     retriever, generator = (Cell(name, cell.seed) for name in shop.study.arms[cell.arm].parts)
-    parts = {part: read_cell(part.folder(shop.out)) for part in (retriever, generator)}
+    parts = {part: shop.held(part, shop.origin(part)) for part in (retriever, generator)}
     if lacking := [part for part, found in parts.items() if found is None]:
         message = f"{cell}: needs {' and '.join(map(str, lacking))} to be finished first; run the study again then"
         for part in lacking:  # where another process is at work on one, that is no error
@@ -157,7 +161,7 @@ def _put_together(shop: Workshop, cell: Cell) -> CellFile:
             offline=shop.offline,
             rankings=retriever.folder(shop.out) / rankings[name],
         )
-    return CellFile(made_from=shop.made_from(cell), places={}, runs=runs)
+    return CellFile(made_from=shop.origin(cell).made_from, places={}, runs=runs)
 
 
 def _evaluated(shop: Workshop, cell: Cell, begun: CellFile) -> CellFile:

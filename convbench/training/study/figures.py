@@ -16,7 +16,7 @@ from convbench.report.figures.themes import LIGHT, Theme
 from convbench.report.figures.wording import plain
 from convbench.report.numbers import between, points
 from convbench.training.log import read_log
-from convbench.training.loop import LOG
+from convbench.training.logs import LOG
 from convbench.training.loss_curve import curves_of
 from convbench.training.study.report import StudyReport
 from convbench.training.study.results import Difference, SetResults

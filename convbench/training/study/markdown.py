@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 import convbench
 from convbench.report.markdown import Markdown, aligned_table, code, escape
 from convbench.report.numbers import between, level_in_words, per_cent, points, probability
 from convbench.report.words import counted, dataset_facts, in_words, machine_in_words
+from convbench.training.rendering import rendered
 from convbench.training.study.consistency import DERIVED, OF_SIDES
 from convbench.training.study.figures import StudyPicture
 from convbench.training.study.plan import Arm
@@ -27,15 +26,6 @@ def render_study(report: StudyReport, pictures: Sequence[StudyPicture]) -> str:
         report: The study.
         pictures: Those that are written beside it, in the folder ``figures``.
     """
-    environment = Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
-        loader=PackageLoader("convbench.training", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=escape,
-    )
-    environment.filters["code"] = lambda value: code(str(value))
     own = {each.scores.name: [picture for picture in pictures if picture.set_name == each.scores.name] for each in report.sets}
     values = {
         "report": report,
@@ -52,7 +42,7 @@ def render_study(report: StudyReport, pictures: Sequence[StudyPicture]) -> str:
         "other_pictures": [picture for picture in pictures if not picture.set_name],
         "meanings": {each.scores.name: _meanings(each, report) for each in report.sets},
     }
-    return environment.get_template("study.md.j2").render(values)
+    return rendered("study.md.j2", values)
 
 
 def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> Markdown:

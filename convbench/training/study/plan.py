@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from convbench.config import Config, load_config
 from convbench.errors import DataError, UsageError
 from convbench.registry import did_you_mean
+from convbench.systems.unified import UnifiedConfig
 from convbench.training.evaluating import set_names
 from convbench.training.places import datasets_of, with_places
 from convbench.training.recipe import Recipe, build_recipe, read_values, recipe_path, with_absolute_paths, with_changes
@@ -189,7 +190,7 @@ def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Pa
         origin: The study's file: relative paths that an arm sets begin at its folder, and messages name it.
 
     Raises:
-        UsageError: A change does not fit the recipe, or an arm changes what it is evaluated on.
+        UsageError: A change does not fit the recipe, an arm changes what it is evaluated on, or a further evidence condition is its own.
         DataError: The recipe is evaluated on nothing, or is malformed.
     """
     path = recipe_path(study.recipe)
@@ -208,6 +209,7 @@ def recipes_of(study: Study, places: Mapping[str, Mapping[str, str]], origin: Pa
                 raise UsageError(f"{origin}: arms.{name}: changes evaluation.test, and arms are compared on the same turns")
             found[Cell(name, seed)] = recipe
     _check_sets(study, set_names(plain.evaluation.test), origin)
+    _check_evidence(study, found, origin)
     return found
 
 
@@ -220,3 +222,12 @@ def _check_sets(study: Study, names: Sequence[str], origin: Path) -> None:
     for claim in study.claims:
         if claim.on is not None and claim.on not in names:
             raise UsageError(f"{origin}: a claim is on the test set {claim.on!r}, and the recipe has {', '.join(names)}")
+
+
+def _check_evidence(study: Study, recipes: Mapping[Cell, Recipe], origin: Path) -> None:
+    """An arm's own evidence is no further condition: it would give the same run again, which no table could show beside the first."""
+    for cell, recipe in recipes.items():
+        system = recipe.evaluation.system
+        own = system.get("evidence", UnifiedConfig.model_fields["evidence"].default)
+        if own in study.evidence and system.get("decoding", {}) is not None:
+            raise UsageError(f"{origin}: evidence: {own!r} is what the arm {cell.arm} is shown anyway; take it out of 'evidence'")

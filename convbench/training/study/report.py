@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from convbench.analysis.resampling import Resampling
-from convbench.errors import UsageError
 from convbench.harness.results import Machine, Results, read_results
 from convbench.io.jsonl import read_json
 from convbench.report.words import counted
 from convbench.training.card import FACTS
 from convbench.training.fine_tune import CHECKPOINT
-from convbench.training.study.cell_file import CellFile, read_cell, refuse_other
+from convbench.training.study.cell_file import CellFile
 from convbench.training.study.execute import Workshop
-from convbench.training.study.plan import ENOUGH, Cell, Study, cells_of
+from convbench.training.study.finished import NOT_YET, finished_cells, refuse_none
+from convbench.training.study.plan import ENOUGH, Cell, Study
 from convbench.training.study.results import SetResults, results_of
 from convbench.training.study.scores import read_scores_of, runs_of
 
@@ -30,7 +30,7 @@ class StudyReport:
         recipe: The name of its recipe.
         out: Its folder.
         cells: The finished cells.
-        missing: The others.
+        missing: The others -> why they are not among them.
         seconds: Finished cell -> seconds of its runs.
         sources: What was trained on, as the first trained arm's card states it.
         base: The checkpoint that training began with, likewise.
@@ -44,7 +44,7 @@ class StudyReport:
     recipe: str
     out: Path
     cells: Mapping[Cell, CellFile]
-    missing: tuple[Cell, ...]
+    missing: Mapping[Cell, str]
     seconds: Mapping[Cell, float]
     sources: tuple[Mapping[str, Any], ...]
     base: Mapping[str, Any]
@@ -60,24 +60,20 @@ class StudyReport:
 
 
 def report_of(shop: Workshop, plan: Resampling | None = None) -> StudyReport:
-    """Reads whatever cells of a study are finished, and computes everything that is said of them.
+    """Reads whatever cells of a study are finished, and computes everything that is said of them; what is wrong with others is a note.
 
     Args:
         shop: The study and its folder.
         plan: How conversations are resampled; None: as in comparisons.
 
     Raises:
-        UsageError: No cell is finished, or one was made from something else.
-        ConvbenchError: The runs do not compare, or something of them is gone.
+        UsageError: No cell is finished, or none that is was made from this study.
+        ConvbenchError: The runs do not compare, or the data that they were made from are gone.
     """
     chosen = plan or Resampling()
-    cells: dict[Cell, CellFile] = {}
-    for cell in cells_of(shop.study):
-        if found := read_cell(cell.folder(shop.out)):
-            refuse_other(cell.folder(shop.out), found, shop.made_from(cell), None)
-            cells[cell] = found
-    if not cells:
-        raise UsageError(f"{shop.out}: no cell of the study is finished, so there is nothing to report; run it without --report-only")
+    finished = finished_cells(shop)
+    refuse_none(finished, shop.out)
+    cells = finished.cells
     runs = runs_of(cells, shop.out)
     sets = tuple(results_of(read_scores_of(name, found, shop.study, shop.cache), shop.study, chosen) for name, found in runs.items())
     every = [result for each in sets for result in each.scores.results]
@@ -87,7 +83,7 @@ def report_of(shop: Workshop, plan: Resampling | None = None) -> StudyReport:
         recipe=next(iter(shop.recipes.values())).name,
         out=shop.out,
         cells=cells,
-        missing=tuple(cell for cell in cells_of(shop.study) if cell not in cells),
+        missing=finished.missing,
         seconds={cell: _seconds(cell.folder(shop.out), found) for cell, found in cells.items()},
         sources=tuple(facts.get("sources", ())),
         base=facts.get("base", {}),
@@ -133,8 +129,10 @@ def _machines(results: Iterable[Results]) -> Iterator[Machine]:
 def _notes(report: StudyReport) -> Iterator[str]:
     study = report.study
     if report.missing:
+        to_do = [str(cell) for cell, reason in report.missing.items() if reason == NOT_YET]
         total = len(report.missing) + len(report.cells)
-        yield f"{len(report.cells)} of {total} cells are finished; still to do: {'; '.join(map(str, report.missing))}."
+        yield f"{len(report.cells)} of {total} cells are reported{'; still to do: ' if to_do else ''}{'; '.join(to_do)}."
+        yield from (f"Missing: {cell}: {reason}." for cell, reason in report.missing.items() if reason != NOT_YET)
     finished = {arm: sum(cell.arm == arm for cell in report.cells) for arm in study.arms}
     for count in sorted({count for count in finished.values() if count < ENOUGH}):
         few = ", ".join(arm for arm, each in finished.items() if each == count)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from convbench.errors import ConvbenchError, UsageError
-from convbench.training.study.cell_file import read_cell
 from convbench.training.study.execute import Workshop, finish_cells
-from convbench.training.study.plan import Cell, cells_of
+from convbench.training.study.finished import finished_cells
+from convbench.training.study.plan import Cell
 from convbench.training.study.report import StudyReport, report_of
 from convbench.training.study.write import write_study
 
@@ -33,7 +33,7 @@ def run_study(shop: Workshop, cells: Sequence[Cell]) -> tuple[StudyReport | None
     report, errors = None, list[ConvbenchError]()
     for _, same_seed in groupby(cells, lambda cell: cell.seed):
         errors += finish_cells(shop, list(same_seed))
-        if any(read_cell(cell.folder(shop.out)) for cell in cells_of(shop.study)):
+        if finished_cells(shop).cells:
             report = report_of(shop)
             write_study(report)
     return report, errors

@@ -42,6 +42,14 @@ CLAIM = {"text": "it is better", "arm": "full", "against": "separate", "measure"
         ({"arms": {"full": {"set": {"mixture.sources.nobody.weight": 7}}}}, "nothing there is called 'nobody'"),
         ({"arms": {"full": {"set": {"training.stepps": 7}}}}, "arms.full: training.stepps: extra inputs are not permitted"),
         ({"arms": {"full": {}, "b": {"set": {"evaluation.test": []}}}}, "arms.b: changes evaluation.test"),
+        (
+            {"evidence": ["other-turn", "retrieved"]},
+            "study.yaml: evidence: 'retrieved' is what the arm full is shown anyway; take it out of 'evidence'",
+        ),
+        (
+            {"evidence": ["gold"], "arms": {"full": {}, "gold": {"set": {"evaluation.system.evidence": "gold"}}}},
+            "evidence: 'gold' is what the arm gold is shown anyway",
+        ),
         ({"recipe": "absent.yaml"}, "absent.yaml: no such file"),
         ({"recipe": "unified-minilmm"}, "unknown recipe 'unified-minilmm'"),
     ],
@@ -89,6 +97,12 @@ def test_cells_go_seed_by_seed_and_trained_arms_go_first(tmp_path):
         ("b", 0, 3, 0),
         ("b", 1, 3, 1),
     }
+
+
+def test_an_arm_that_does_not_respond_is_shown_no_evidence(tmp_path):
+    arms = {"ranks": {"set": {"evaluation.system.decoding": None}}}
+    path = write_files(tmp_path, recipe(), study(arms=arms, claims=[], evidence=["retrieved"]))
+    assert len(recipes_of(load_study(path), {}, path)) == 2
 
 
 def test_a_change_may_reach_every_source(tmp_path):
