@@ -28,7 +28,7 @@ LAYERS = [
     {"harness"},
     {"exchange", "comparison"},
     {"validation", "report"},
-    {"training"},
+    {"training", "leaderboard"},
     {"cli"},
     {"__main__"},
 ]

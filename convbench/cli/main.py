@@ -26,6 +26,7 @@ _COMMANDS = {
     "data": "convbench.cli.data",
     "protocols": "convbench.cli.protocols",
     "baselines": "convbench.cli.baselines",
+    "leaderboard": "convbench.cli.leaderboard",
 }
 INTERRUPTED = 130
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from convbench.datasets.store import ArrowPassageStore
 from convbench.errors import ResourceError, UsageError
-from convbench.harness.aggregates import Aggregated, aggregate
 from convbench.harness.execute import Execution
+from convbench.harness.placed import PlacedPart, has_side, reads_passages
 from convbench.harness.plan import split_batches
 from convbench.harness.results import MetricResult
 from convbench.harness.stage_output import StageOutput
 from convbench.harness.truth import Truth
 from convbench.io.digests import value_sha256
-from convbench.metrics.base import MISSING, ConversationMetric, CorpusMetric, Measure, PassageMetric, Side
+from convbench.metrics.base import ConversationMetric
 from convbench.metrics.protocol import ScoringPart
 from convbench.metrics.responses import references_of
-from convbench.metrics.turn_rules import turn_set
 from convbench.systems.base import Row, Unit
 from convbench.types import Score, Turn, TurnRecord
 
 log = logging.getLogger(__name__)
-
-SKIPPED = "missing from the run and left out, as the protocol has it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +104,20 @@ class _Scoring:
 
     def __init__(self, execution: Execution, part: ScoringPart, records: Mapping[str, TurnRecord], truth: Truth) -> None:
         self._execution, self._part, self._records = execution, part, records
-        self._chosen = turn_set(part.turns, execution.plan.dataset)
-        wanted = set(self._chosen.ids)
-        self._turns = [turn for turn in execution.plan.dataset.turns if turn.id in wanted]
-        self._data, self._truth = truth.data, truth.sha256(part.metric, self._turns)
+        self._placed = PlacedPart.of(part, execution.plan.dataset, truth)
 
     def scores(self, run_sha256: str) -> list[Score]:
         """The scores of every turn; those that are there already are not computed again."""
-        plan, part, metric, turns = self._execution.plan, self._part, self._part.metric, self._turns
+        plan, part, metric, turns = self._execution.plan, self._part, self._part.metric, self._placed.turns
         signatures = [measure.signature for measure in metric.measures()]
-        key = value_sha256(["score", metric.name, metric.version, signatures, self._chosen.sha256, self._truth, plan.inputs, run_sha256])
+        truth = [self._placed.chosen.sha256, self._placed.truth]
+        key = value_sha256(["score", metric.name, metric.version, signatures, *truth, plan.inputs, run_sha256])
         unit: Unit = "conversation" if isinstance(metric, ConversationMetric) else "turn"
         batches = split_batches(turns, metric.batch_size, unit)
         output = StageOutput(plan.folder.stages, part.label, key, [[turn.id for turn in batch] for batch in batches])
 
         def prepare() -> None:
-            if _reads_passages(part):
+            if reads_passages(part):
                 _open_passages(metric, self._execution.store)
             if hasattr(metric, "prepare"):
                 metric.prepare([text for turn in turns for text in references_of(turn, getattr(metric, "against", "response"))])
@@ -135,50 +130,11 @@ class _Scoring:
 
         rows = self._execution.compute(output, batches, prepare, compute)
         scores = [Score(row["turn_id"], **values, protocol=part.protocol) for row in rows for values in row["scores"]]
-        return scores if part.missing == "zero" else [_skipped(score) for score in scores]
+        return self._placed.counted(scores)
 
     def results(self, scores: Sequence[Score]) -> list[MetricResult]:
         """The aggregates of the part's measures, in order."""
-        by_measure: dict[str, list[Score]] = {}
-        for score in scores:
-            by_measure.setdefault(score.measure, []).append(score)
-        metric, skipped = self._part.metric, {score.turn_id for score in scores if score.reason == SKIPPED}
-        counted = [turn for turn in self._turns if turn.id not in skipped]
-        corpus = metric.corpus_values(counted, self._records) if isinstance(metric, CorpusMetric) else {}
-        return [
-            self._result(measure, aggregate(measure, by_measure.get(measure.name, []), self._turns, corpus.get(measure.name)))
-            for measure in metric.measures()
-        ]
-
-    def _result(self, measure: Measure, values: Aggregated) -> MetricResult:
-        side = self._part.metric.needs
-        return MetricResult(
-            name=measure.name,
-            protocol=self._part.protocol,
-            side=side,
-            signature=self._signature(measure),
-            value=values.value,
-            ci=values.interval,
-            aggregate=values.kind,
-            n_turns=values.n_turns,
-            n_conversations=values.n_conversations,
-            n_missing=sum(is_missing(self._records.get(turn.id), side) for turn in self._turns),
-            turn_set=self._chosen.rule,
-            higher_is_better=measure.higher_is_better,
-            ranks=measure.ranks,
-            scale=measure.scale,
-            reason=values.reason,
-        )
-
-    def _signature(self, measure: Measure) -> str:
-        """The measure's signature with everything around it: protocol, missing policy, data, turn set, truth, and the collection."""
-        part = self._part
-        name, _, rest = measure.signature.partition("|")
-        parts = [name, f"protocol:{part.protocol or 'none'}", *([rest] if rest else []), f"missing:{part.missing}"]
-        parts += [f"data:{self._data}", f"turns:{self._chosen.sha256[:12]}", f"truth:{self._truth[:12]}"]
-        if part.metric.needs == "ranking" or _reads_passages(part):
-            parts.append(f"collection:{(self._execution.collection()['sha256'] or 'unchecked')[:12]}")
-        return "|".join(parts)
+        return self._placed.results(scores, self._records, self._execution.collection()["sha256"])
 
 
 def merged(earlier: Scored, later: Scored, asked: Iterable[ScoringPart]) -> Scored:
@@ -217,31 +173,12 @@ def _impossible(execution: Execution, part: ScoringPart, records: Mapping[str, T
     """Why a part cannot be computed on this run, if it cannot."""
     needs = part.metric.needs
     searched = needs == "ranking" and execution.plan.system.retrieves  # then empty rankings are its answer, and score 0
-    if not searched and not any(_has_side(record, needs) for record in records.values()):
+    if not searched and not any(has_side(record, needs) for record in records.values()):
         return f"the run holds no {needs}s" if needs != "evidence" else "the run names no passages as evidence"
-    if _reads_passages(part) and execution.store is None:
+    if reads_passages(part) and execution.store is None:
         return "it compares texts of passages, and the collection is not at hand: give it with --corpus"
     return None
 
 
-def _reads_passages(part: ScoringPart) -> bool:
-    return isinstance(part.metric, PassageMetric) and part.metric.reads_passages
-
-
-def _has_side(record: TurnRecord, side: Side) -> bool:
-    if side == "response":
-        return record.response is not None
-    return bool(record.passages if side == "ranking" else record.evidence)
-
-
-def is_missing(record: TurnRecord | None, side: Side) -> bool:
-    """Whether a run lacks a turn: no record at all, or no response where one is scored. An empty ranking is an answer."""
-    return record is None or (side == "response" and record.response is None)
-
-
 def _open_passages(metric: Any, store: ArrowPassageStore | None) -> None:
     metric.open_passages(store)
-
-
-def _skipped(score: Score) -> Score:
-    return replace(score, value=None, reason=SKIPPED) if score.reason == MISSING else score

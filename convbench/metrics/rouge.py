@@ -11,12 +11,15 @@ from typing import Any
 from convbench.errors import UsageError
 from convbench.generation.sentences import split_sentences
 from convbench.metrics.base import Measure, Side, signature
+from convbench.metrics.longest_common import longest_common
 from convbench.metrics.responses import Compared, against, score_responses
 from convbench.types import Score, Turn, TurnRecord
 
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _NAME = re.compile(r"(rouge[12]|rougeL|rougeLsum)(?:-(p|r))?")
 _STATISTICS = {"p": "precision", "r": "recall", None: "fmeasure"}
+_REMEMBERED = 1 << 15
+"""Texts whose tokens are remembered: with fewer than a set has references, the next run would find none of them."""
 _LOST = "no ASCII letters or digits are left in the {}"
 
 
@@ -70,8 +73,11 @@ class RougeMetric:
     def _scores(self, response: str, references: list[str]) -> list[dict[str, Any]]:
         """For each reference, kind of ROUGE -> rouge_score's triple."""
         kinds = list(dict.fromkeys(kind for kind, _ in self._columns))
-        whole = [kind for kind in kinds if kind != "rougeLsum"]
+        whole = [kind for kind in kinds if kind not in ("rougeL", "rougeLsum")]
         scores = [dict(self._scorer(*whole).score(reference, response)) if whole else {} for reference in references]
+        if "rougeL" in kinds:
+            for one, reference in zip(scores, references, strict=True):
+                one["rougeL"] = _in_order(self._tokenizer.tokenize(reference), self._tokenizer.tokenize(response))
         if "rougeLsum" in kinds:
             for one, reference in zip(scores, references, strict=True):
                 one |= self._scorer("rougeLsum").score(_lines(reference), _lines(response))
@@ -86,6 +92,17 @@ class RougeMetric:
         from rouge_score.rouge_scorer import RougeScorer
 
         return lru_cache(lambda *kinds: RougeScorer(kinds, tokenizer=self._tokenizer))
+
+
+def _in_order(reference: Sequence[str], response: Sequence[str]) -> Any:
+    """ROUGE-L as rouge_score has it; its table of all pairs of tokens takes most of ROUGE's time, so the length is found without."""
+    from rouge_score.scoring import Score, fmeasure
+
+    if not reference or not response:
+        return Score(0.0, 0.0, 0.0)
+    common = longest_common(reference, response)
+    precision, recall = common / len(response), common / len(reference)
+    return Score(precision, recall, fmeasure(precision, recall))
 
 
 def _column(name: str) -> tuple[str, str]:
@@ -109,7 +126,7 @@ class _Tokenizer:
         from rouge_score.tokenize import tokenize
 
         porter = _Stemmer(PorterStemmer()) if stemmer else None
-        self.tokenize = lru_cache(maxsize=4096)(lambda text: tokenize(text, porter))
+        self.tokenize = lru_cache(maxsize=_REMEMBERED)(lambda text: tokenize(text, porter))
 
 
 class _Stemmer:

@@ -36,6 +36,9 @@ def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | 
             raise RunFileError(f"turn {turn_id}: passage {passage_id!r} has the score {score!r}; expected a finite 32-bit number")
     if len({passage_id for passage_id, _ in pairs}) != len(pairs):
         raise RunFileError(f"turn {turn_id}: a passage appears twice in the ranking")
+    singles = np.array([score for _, score in pairs], dtype=np.float32)
+    if (singles[1:] < singles[:-1]).all():  # as most rankings come
+        return Ranking(turn_id, tuple((passage_id, float(score)) for passage_id, score in pairs[:depth]))
     ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]), reverse=True)[:depth]
     return Ranking(turn_id, _strictly_decreasing(turn_id, ordered))
 

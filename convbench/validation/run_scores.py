@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from convbench.analysis.bootstrap import clustered_interval
 from convbench.errors import ConvbenchError, InvariantError
 from convbench.harness.folder import RunFolder
+from convbench.harness.placed import SKIPPED
 from convbench.harness.results import MetricResult, read_results
 from convbench.harness.score_file import read_scores
-from convbench.harness.scoring import SKIPPED
 from convbench.io.digests import file_sha256
 from convbench.io.jsonl import read_jsonl
 from convbench.metrics.base import MISSING

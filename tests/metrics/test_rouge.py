@@ -5,11 +5,14 @@ from importlib import metadata
 
 import nltk
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rouge_score import tokenize
-from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.rouge_scorer import RougeScorer, _lcs_table
 
 from convbench.metrics import METRICS
 from convbench.metrics.base import MISSING, Metric
+from convbench.metrics.longest_common import longest_common
 from convbench.metrics.responses import NO_REFERENCE
 from convbench.metrics.rouge import RougeMetric
 from convbench.types import Reference, Score, Turn, TurnRecord
@@ -104,3 +107,8 @@ def test_names_and_signatures() -> None:
         f"rougeLsum|stem:yes|refs:max|against:response|split:sentences|rouge-score:{version}",
     ]
     assert RougeMetric(stemmer=False).measures()[2].signature == f"rougeL|stem:no|refs:max|against:response|rouge-score:{version}"
+
+
+@given(first=st.lists(st.sampled_from("abcd"), max_size=90), second=st.lists(st.sampled_from("abcde"), max_size=90))
+def test_the_longest_common_subsequence_is_that_of_rouge_score_s_table(first: list[str], second: list[str]) -> None:
+    assert longest_common(first, second) == _lcs_table(first, second)[-1][-1]

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from convbench.datasets import DATASETS
+from convbench.datasets.origins import known_origins, numbering_of, origins_of
 from convbench.errors import DataError
 from convbench.training.data.mixture import SourceSpec, load_mixture
-from convbench.training.data.origins import known_origins, numbering_of, origins_of
 
 SET = {"name": "a", "dataset": "topiocqa", "objectives": ["retrieval", "response"]}
 CHAT = {"name": "c", "file": "c.jsonl", "format": "chat", "objectives": ["response"]}

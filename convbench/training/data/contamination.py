@@ -13,10 +13,10 @@ from typing import Any
 from convbench.datasets.finding import MOST_EXAMPLES, Severity
 from convbench.datasets.hash_sort import hash_texts
 from convbench.datasets.loading import Dataset
+from convbench.datasets.origins import Origin, numbering_of, origins_of
 from convbench.datasets.overlap import ComparedSet, Units, overlaps, units_of
 from convbench.datasets.plain_words import plain_words
 from convbench.datasets.store import PassageStore
-from convbench.training.data.origins import Origin, numbering_of, origins_of
 from convbench.training.data.sources import Source
 from convbench.training.data.threads import threads_of
 from convbench.types import Turn, conversation_of, qrels_of

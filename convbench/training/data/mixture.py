@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from convbench.config import Config, load_config
+from convbench.datasets.origins import known_origins
 from convbench.datasets.selection import Selection
 from convbench.errors import DataError, UsageError
 from convbench.training.data.examples import Objective
-from convbench.training.data.origins import known_origins
 from convbench.views.history import OWN, REWRITE, check_history_view
 
 Format = Literal["chat", "pairs"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from convbench.config import Config, load_config
+from convbench.datasets import DATASETS
 
 Holds = Literal["conversations", "seed questions", "passages"]
 
@@ -35,9 +37,10 @@ class Numbering(Config):
 
 
 class Origins(Config):
-    """The table: names, what datasets hold of them, and numberings."""
+    """The table: names, other spellings of names, what datasets hold of others, and numberings."""
 
     origins: list[str]
+    spellings: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
     datasets: dict[str, list[Origin]]
     numberings: list[Numbering]
 
@@ -45,6 +48,11 @@ class Origins(Config):
 def known_origins() -> list[str]:
     """The names that ``derived_from`` may hold."""
     return _table().origins
+
+
+def known_name(text: str) -> str | None:
+    """The dataset or origin that people mean by a name, however they write it (``OR-QuAC``, ``MS MARCO``); None where it is not known."""
+    return _names().get(_letters(text))
 
 
 def origins_of(dataset: str, split: str) -> list[Origin]:
@@ -58,6 +66,19 @@ def numbering_of(dataset: str, split: str) -> str:
         if numbering.dataset == dataset and split in numbering.splits:
             return f"{dataset} {'/'.join(numbering.splits)}"
     return f"{dataset} {split}"
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.casefold())
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Letters and digits of a name -> the name."""
+    table = _table()
+    return {_letters(name): name for name in (*table.origins, *DATASETS.names())} | {
+        _letters(spelling): name for spelling, name in table.spellings.items()
+    }
 
 
 @cache

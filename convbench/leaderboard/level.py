@@ -1,0 +1,111 @@
+"""How far a submission that was scored again is to be trusted: whether it is what a shipped baseline promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import convbench
+from convbench.errors import ConvbenchError
+from convbench.harness.expected import ExpectedSet, read_expected
+from convbench.harness.provenance import package_versions
+from convbench.harness.reproduce import Verdict, judge
+from convbench.harness.results import Cost, DatasetResult, MetricResult, Results
+from convbench.harness.summary import truncation
+from convbench.leaderboard.card import FILE, Card
+from convbench.leaderboard.measures import ranking_measures
+from convbench.leaderboard.names import printable
+from convbench.leaderboard.track_data import TrackData
+from convbench.leaderboard.verified import Finding, Level, Severity
+from convbench.systems.catalog import baseline_names
+from convbench.types import TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A level, and what speaks against a higher one."""
+
+    level: Level
+    findings: tuple[Finding, ...] = ()
+
+
+def trust(card: Card, records: Mapping[str, TurnRecord], results: Sequence[MetricResult], data: TrackData) -> Trust:
+    """``reproduced`` where the run is of a baseline and every score that was measured is the one it promises on the track's set.
+
+    No model is run: what is judged, as ``convbench baselines reproduce`` judges, is this run against ``expected.json``.
+
+    Args:
+        card: The card, which names the baseline.
+        records: The run.
+        results: What was measured of it.
+        data: The track.
+    """
+    if card.baseline is None:
+        return Trust("re-scored")
+    named = f"{FILE}: baseline {printable(card.baseline)!r}"
+    if card.baseline not in baseline_names():
+        return _not(f"{named}: no baseline of that name ships with convbench")
+    try:
+        expected = read_expected(card.baseline)
+    except ConvbenchError as error:
+        return _not(f"{named}: {error}")
+    promise = expected.scores.get(data.track.set or "") if expected else None
+    if expected is None or promise is None or data.track.set is None:
+        return _not(f"{named}: it promises no scores on this track's set", severity="note")
+    measured = [result for result in results if result.name in promise.metrics]
+    if not {result.name for result in measured} & set(ranking_measures(data.track)):
+        return _not(f"{named}: it promises nothing of what the standings are ordered by", severity="note")
+    verdict = judge(expected, data.track.set, _only(promise, measured), _as_results(card, records, measured, data))
+    if verdict.verdict is Verdict.OK:
+        return Trust("reproduced")
+    worst = [measure for measure in verdict.measures if measure.verdict is verdict.verdict]
+    shown = "; ".join(f"{each.name} is {each.measured}, promised {each.expected}{each.reason and f' ({each.reason})'}" for each in worst)
+    return _not(f"{named}: {verdict.verdict}: {shown or verdict.reason}")
+
+
+def _not(message: str, severity: Severity = "flag") -> Trust:
+    return Trust("re-scored", (Finding(check="not-reproduced", severity=severity, message=message),))
+
+
+def _only(promise: ExpectedSet, measured: Sequence[MetricResult]) -> ExpectedSet:
+    """What is promised of the measures that a track has."""
+    names = [result.name for result in measured]
+    return promise.model_copy(
+        update={
+            "metrics": {name: promise.metrics[name] for name in names},
+            "signatures": {name: promise.signatures[name] for name in names},
+        }
+    )
+
+
+def _as_results(card: Card, records: Mapping[str, TurnRecord], measured: Sequence[MetricResult], data: TrackData) -> Results:
+    """The submission as a ``results.json`` has a run; what it cost is not known here."""
+    dataset = data.dataset
+    return Results(
+        convbench_version=convbench.__version__,
+        system={"kind": card.kind, "name": card.name},
+        dataset=DatasetResult(
+            name=dataset.name,
+            split=dataset.split,
+            options=dict(dataset.options),
+            tier="mini" if dataset.bundled else "corpus" if data.store is not None else "unchecked",
+            collection_sha256=data.collection_sha256,
+            passages=len(data.store) if data.store is not None else None,
+            turnset_sha256=dataset.all_turns().sha256,
+            n_conversations=len(dataset.conversations),
+            n_turns=len(data.turn_ids),
+            n_judged=len(dataset.retrieval_turns().ids),
+            licence=dataset.licence,
+        ),
+        conditions={},
+        seed=0,
+        run_sha256="",
+        metrics=list(measured),
+        cost=Cost(
+            parameters=card.parameters or 0, models={}, index_bytes=0, indexes={}, turns=len(records), tokens_in=0, tokens_out=0,
+            forward_passes=0, phases=[], recall=None, environment=None,
+        ),
+        truncation=truncation(records.values()),
+        packages=package_versions(),
+        warnings=[],
+    )  # fmt: skip

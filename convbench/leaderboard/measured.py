@@ -1,0 +1,164 @@
+"""Measuring one submission, and remembering what was measured under a key of everything that it depends on.
+
+What is remembered lies in the cache of this machine, never in the folder of a submission: a ``verified.json`` that comes with one is not
+believed, whatever key it has, and is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from convbench.config import Config
+from convbench.datasets import origins
+from convbench.errors import ConvbenchError
+from convbench.harness.expected import read_expected
+from convbench.io.atomic import write_text
+from convbench.io.digests import file_sha256, value_sha256
+from convbench.leaderboard import card as cards
+from convbench.leaderboard.card import Card
+from convbench.leaderboard.checks import check_claims, check_copies, check_run
+from convbench.leaderboard.contamination import TestSet, contamination
+from convbench.leaderboard.level import trust
+from convbench.leaderboard.names import printable
+from convbench.leaderboard.pairs import PairCache
+from convbench.leaderboard.places import RUN
+from convbench.leaderboard.rescore import rescore
+from convbench.leaderboard.safe_read import MAX_PACKED, look_through, refused
+from convbench.leaderboard.submission import Submission, read_submission
+from convbench.leaderboard.track_data import TrackData
+from convbench.leaderboard.verified import Finding, Level, MeasuredScore
+from convbench.systems.catalog import baseline_names
+
+VERSION = 1
+"""Raised when the same submission gets other findings or scores."""
+
+
+class Measured(Config):
+    """What was found of one submission by itself.
+
+    Attributes:
+        key: Digest of everything that it depends on.
+        level: Its level; None where it is refused.
+        contaminated: Whether it was trained on the test conversations.
+        findings: What was found.
+        scores: What was measured.
+        by_turn: Ranking measure -> a value a turn, in the dataset's order.
+    """
+
+    key: str
+    level: Level | None = None
+    contaminated: Literal["no", "yes", "unknown"] = "unknown"
+    findings: tuple[Finding, ...] = ()
+    scores: tuple[MeasuredScore, ...] = ()
+    by_turn: dict[str, tuple[float | None, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
+
+    @property
+    def refused(self) -> bool:
+        """Whether it stays out of the standings."""
+        return self.level is None
+
+
+def key_of(root: Path, data: TrackData, submission: str) -> str:
+    """Digest of everything that a submission's scores and findings depend on: its files, the track, the truth, versions, promises.
+
+    Args:
+        root: The folder of leaderboards.
+        data: The track.
+        submission: The submission's id.
+    """
+    looked = look_through(root, data.track.name, submission)
+    files = [] if looked.findings else [_file_key(looked.folder / name) for name in (cards.FILE, RUN)]
+    found = [finding.message for finding in looked.findings]
+    table = file_sha256(Path(origins.__file__).with_suffix(".yaml"))
+    track = data.track.model_dump(mode="json", exclude={"title", "description"})
+    return value_sha256([VERSION, submission, files, found, track, data.signatures, data.collection_sha256, table, _promises(data)])
+
+
+def measure(root: Path, data: TrackData, submission: str, key: str, pairs: PairCache | None) -> Measured:
+    """Reads, checks and scores one submission. Nothing that it holds raises: what cannot be done is a finding.
+
+    Args:
+        root: The folder of leaderboards.
+        data: The track.
+        submission: The submission's id.
+        key: As ``key_of`` gives it.
+        pairs: Values of text pairs that were compared before.
+    """
+    try:
+        read = read_submission(root, data.track, submission, turns=data.turn_ids)
+        return _measured(read, data, key, pairs)
+    except Exception as error:  # whatever a file does to a library must not stop the others
+        return unreadable(key, f"{type(error).__name__}: {error}")
+
+
+def unreadable(key: str, reason: str) -> Measured:
+    """A submission that could not be read or scored."""
+    return Measured(key=key, findings=(refused("unreadable", f"it could not be verified: {printable(reason)}"),))
+
+
+def _measured(read: Submission, data: TrackData, key: str, pairs: PairCache | None) -> Measured:
+    if read.refused or read.card is None or read.run is None:
+        return Measured(key=key, findings=read.findings)
+    card, records = read.card, read.run.records
+    if wrong := tuple(check_run(records, data)):
+        return Measured(key=key, findings=(*read.findings, *wrong))
+    rescored = rescore(records, data, pairs)
+    trained = contamination(card, TestSet(data.dataset.name, data.dataset.split, data.track.contains))
+    trusted = trust(card, records, rescored.results, data)
+    found: list[Finding] = [*read.findings, *check_claims(card, rescored.scores), *check_copies(card, records, data.dataset.turns)]
+    return Measured(
+        key=key,
+        level=trusted.level,
+        contaminated=trained.answer,
+        findings=(*found, *trained.findings, *trusted.findings),
+        scores=rescored.scores,
+        by_turn=dict(rescored.by_turn),
+    )
+
+
+def remembered(cache: Path, key: str) -> Measured | None:
+    """What was measured under a key; None where nothing was, or the file is damaged."""
+    try:
+        found = Measured.model_validate(json.loads(_file(cache, key).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
+    return found if found.key == key else None
+
+
+def remember(cache: Path, measured: Measured) -> None:
+    """Keeps what was measured for the next time."""
+    write_text(_file(cache, measured.key), json.dumps(measured.model_dump(mode="json"), separators=(",", ":")) + "\n")
+
+
+def competes(card: Card | None, measured: Measured) -> bool:
+    """Whether a submission is tested against others: ceiling and floor are not, nor what was trained on the test conversations."""
+    return card is not None and not measured.refused and measured.contaminated != "yes" and card.kind not in ("oracle", "random")
+
+
+def _file(cache: Path, key: str) -> Path:
+    return cache / "leaderboards" / "measured" / f"{key}.json"
+
+
+def _file_key(path: Path) -> list[str | int]:
+    """A file by its content; one that is too large to be read, by its size."""
+    size = path.stat().st_size
+    return [path.name, size, file_sha256(path) if size <= MAX_PACKED else "not read"]
+
+
+def _promises(data: TrackData) -> str:
+    """Digest of what baselines promise on the track's set."""
+    if data.track.set is None:
+        return ""
+    promised = []
+    for name in baseline_names():
+        try:
+            expected = read_expected(name)
+        except ConvbenchError:
+            continue
+        if expected is not None and data.track.set in expected.scores:
+            promised.append([name, expected.packages, expected.scores[data.track.set].model_dump(mode="json")])
+    return value_sha256(promised)

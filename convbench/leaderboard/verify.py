@@ -1,0 +1,202 @@
+"""Verifying submissions: each is read, checked and scored again; then those of a track are tested against one another."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from convbench.errors import MissingFileError, ResourceError
+from convbench.io.atomic import write_text
+from convbench.io.cache import cache_root
+from convbench.io.digests import value_sha256
+from convbench.leaderboard.card import ID, Card
+from convbench.leaderboard.measured import Measured, competes, key_of, measure, remember, remembered, unreadable
+from convbench.leaderboard.measures import ranking_measures
+from convbench.leaderboard.names import name_clashes
+from convbench.leaderboard.pairs import PairCache
+from convbench.leaderboard.places import submission_folder, submission_ids
+from convbench.leaderboard.separate import separated
+from convbench.leaderboard.submission import read_cards
+from convbench.leaderboard.track import Track, read_track, track_names
+from convbench.leaderboard.track_data import Files, TrackData, open_track
+from convbench.leaderboard.verified import FILE, Finding, Verified
+
+log = logging.getLogger(__name__)
+
+_WORTH_A_PROCESS = 4000
+"""Turns to be scored from which on a second process saves more than it costs to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What verifying gave for one submission.
+
+    Attributes:
+        track: The track.
+        submission: The submission; empty where the track as a whole was passed over.
+        verified: What stands in its ``verified.json`` now; None where the track was passed over.
+        scored: Whether it was scored now, and not known from before.
+        changed: Whether its ``verified.json`` was written, or is other than it was.
+        reason: Why the track was passed over.
+    """
+
+    track: str
+    submission: str
+    verified: Verified | None
+    scored: bool = False
+    changed: bool = False
+    reason: str = ""
+
+
+def verify(root: Path, tracks: Sequence[str] = (), *, files: Files, jobs: int = 2, cache: Path | None = None) -> list[Outcome]:
+    """Verifies the submissions of tracks and writes the ``verified.json`` of each.
+
+    What was measured before under the same key is taken from the cache; a ``verified.json`` that is already there is never believed. Tracks
+    without submissions are not opened. Where a track's data are not at hand, its files stay as they are and the outcome says why.
+
+    Args:
+        root: The folder of leaderboards.
+        tracks: Names of tracks; all where there are none.
+        files: Where datasets are.
+        jobs: Processes that score at most.
+        cache: Folder of stores and of what was measured; None: the user's.
+
+    Raises:
+        UsageError: A track does not exist, or its files are not those that are at hand.
+        DataError: A ``track.yaml`` or a file of a dataset is wrong.
+    """
+    place = cache or cache_root()
+    outcomes: list[Outcome] = []
+    for name in tracks or track_names(root):
+        track = read_track(root, name)
+        if not submission_ids(root, name):
+            continue
+        try:
+            data = open_track(track, files, place)
+        except (MissingFileError, ResourceError) as error:
+            log.warning("%s is passed over: %s", name, error)
+            outcomes.append(Outcome(name, "", None, reason=str(error)))
+            continue
+        outcomes += _verified(root, data, files, jobs, place)
+    return outcomes
+
+
+def _verified(root: Path, data: TrackData, files: Files, jobs: int, cache: Path) -> Iterator[Outcome]:
+    name = data.track.name
+    keys = {submission: key_of(root, data, submission) for submission in submission_ids(root, name)}
+    known = {submission: old for submission, key in keys.items() if (old := remembered(cache, key)) is not None}
+    todo = {submission: key for submission, key in keys.items() if submission not in known}
+    fresh: dict[str, Measured] = {}
+    for submission, new in _measured(root, data, todo, files, jobs, cache):
+        fresh[submission] = new
+        if not any(finding.check == "unreadable" for finding in new.findings):  # what broke may have been this machine
+            remember(cache, new)
+    cards = read_cards(root, data.track)
+    found = known | fresh
+    clashes = name_clashes({submission: card for submission, card in cards.items() if found[submission].level is not None})
+    measured = {submission: _clashing(found[submission], clashes.get(submission)) for submission in keys}
+    apart = _separated(data, cards, measured, cache)
+    for submission, own in measured.items():
+        others = {by: told[submission] for by, told in apart.items() if told.get(submission)}
+        verified = Verified(
+            key=own.key, level=own.level, findings=own.findings, scores=own.scores, separated=others, contaminated=own.contaminated
+        )
+        yield Outcome(name, submission, verified, submission in fresh, _write(root, name, submission, verified))
+
+
+def _clashing(measured: Measured, clash: Finding | None) -> Measured:
+    """With the finding that its name is another's, which refuses it."""
+    return measured if clash is None else measured.model_copy(update={"level": None, "findings": (*measured.findings, clash)})
+
+
+def _write(root: Path, track: str, submission: str, verified: Verified) -> bool:
+    """Writes ``verified.json`` where it would change, in the place of whatever is there; never through a link."""
+    folder = submission_folder(root, track, submission)
+    path = folder / FILE
+    if not re.fullmatch(ID, submission) or any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent)):
+        return False
+    text = json.dumps(verified.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if not path.is_symlink() and path.is_file() and path.read_bytes() == text.encode():
+        return False
+    if path.is_dir() and not path.is_symlink():
+        log.warning("%s: a folder stands where the file belongs: remove it", path)
+        return False
+    write_text(path, text)
+    return True
+
+
+def _separated(
+    data: TrackData, cards: Mapping[str, Card], measured: Mapping[str, Measured], cache: Path
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What ``separate.separated`` says of the submissions that compete; remembered, too."""
+    competing = {submission: own for submission, own in measured.items() if competes(cards.get(submission), own)}
+    by_measure = {
+        name: {submission: own.by_turn[name] for submission, own in competing.items() if name in own.by_turn}
+        for name in ranking_measures(data.track)
+    }
+    key = value_sha256(["separated", 1, {name: {id_: competing[id_].key for id_ in values} for name, values in by_measure.items()}])
+    file = cache / "leaderboards" / "separated" / f"{key}.json"
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        return {name: {id_: tuple(others) for id_, others in found.items()} for name, found in known.items()}
+    except (OSError, ValueError, AttributeError):
+        found = separated(by_measure, data.turn_ids)
+        write_text(file, json.dumps(found) + "\n")
+        return found
+
+
+def _measured(root: Path, data: TrackData, todo: Mapping[str, str], files: Files, jobs: int, cache: Path) -> Iterator[tuple[str, Measured]]:
+    """Measures submissions, in this process where they are few or small, else in others."""
+    if jobs < 2 or len(todo) < 2 or len(todo) * len(data.turn_ids) < _WORTH_A_PROCESS:
+        pairs = PairCache(_pairs_file(cache))
+        yield from ((submission, measure(root, data, submission, key, pairs)) for submission, key in todo.items())
+        return
+    left = dict(todo)
+    try:
+        for submission, measured in _in_processes(root, data.track, left, files, min(jobs, len(left)), cache):
+            del left[submission]
+            yield submission, measured
+    except BrokenProcessPool:  # one of them took a process down: each of the rest gets one of its own, so that only that one is lost
+        for submission, key in list(left.items()):
+            try:
+                yield from _in_processes(root, data.track, {submission: key}, files, 1, cache)
+            except BrokenProcessPool:
+                yield submission, unreadable(key, "the process that scored it was ended")
+
+
+def _in_processes(
+    root: Path, track: Track, todo: Mapping[str, str], files: Files, jobs: int, cache: Path
+) -> Iterator[tuple[str, Measured]]:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(root, track, files, cache)) as pool:
+        futures = {submission: pool.submit(_work, submission, key) for submission, key in todo.items()}
+        for submission, future in futures.items():
+            yield submission, future.result()
+
+
+_place: tuple[Path, TrackData, PairCache]
+
+
+def _start(root: Path, track: Track, files: Files, cache: Path) -> None:
+    """Opens the track once in a process that scores."""
+    global _place
+    _place = root, open_track(track, files, cache), PairCache(_pairs_file(cache))
+    gc.freeze()  # the dataset stays; looking through it for garbage takes a third of the time
+    gc.set_threshold(200_000)
+
+
+def _work(submission: str, key: str) -> Measured:
+    root, data, pairs = _place
+    return measure(root, data, submission, key, pairs)
+
+
+def _pairs_file(cache: Path) -> Path:
+    return cache / "leaderboards" / "pairs.sqlite"

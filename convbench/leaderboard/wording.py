@@ -1,0 +1,115 @@
+"""What the README and the site say in the same words."""
+
+from __future__ import annotations
+
+import re
+
+from convbench.exchange.published import Published, PublishedRow
+from convbench.leaderboard.card import Card
+from convbench.leaderboard.standings import Row, Section
+from convbench.leaderboard.track import Side, Track
+from convbench.leaderboard.verified import MeasuredScore
+from convbench.report.figures.wording import plain
+from convbench.report.numbers import between, per_cent
+from convbench.report.words import ABSENT, conditions_in_words
+
+_LETTER = re.compile(r"\(..\)|.")
+
+SIDES: dict[Side, str] = {"retrieval": "Retrieval", "response": "Responses"}
+
+TIERS = {
+    "full": "full scale: the whole collection and every turn of the split",
+    "sample": "sample of the real data: easier than full scale, and never compared with it",
+    "mini": "bundled mini set: for trying things out, and never compared with the real data",
+}
+
+SECTIONS: dict[Section, str] = {
+    "competing": "competes",
+    "contaminated": "trained on test conversations",
+    "reference": "does not compete",
+}
+
+OVERLAP = {"no": "none known", "yes": "yes", "unknown": "unknown"}
+
+REFERENCES = {"oracle": "ceiling", "random": "floor"}
+
+LETTERS = "Systems that share a letter are not told apart (paired test over conversations, 5 %, Holm over the track); there are no ranks."
+MEASURED = "Scores were measured again from the submitted runs, in per cent with 95 % intervals; what a submission claims does not count."
+REPORTED = "Numbers as papers print them, in per cent. None was measured here, and they do not compare with the standings."
+
+
+def line(text: str, longest: int = 200) -> str:
+    """Any text as one printable line that turns no direction around."""
+    return plain(text, longest)
+
+
+def conditions_of(card: Card) -> list[str]:
+    """What a system saw, in words."""
+    return [line(phrase) for phrase in conditions_in_words({"history": card.history, "rewriter": card.rewriter, "evidence": card.evidence})]
+
+
+def value_text(score: MeasuredScore | None) -> str:
+    """A value in per cent."""
+    return ABSENT if score is None or score.value is None else per_cent(score.value)
+
+
+def interval_text(score: MeasuredScore | None) -> str:
+    """Its interval in brackets, or nothing."""
+    return between(score.interval) if score is not None and score.value is not None else ""
+
+
+def role_of(row: Row) -> str:
+    """Why a row does not compete; empty where it does."""
+    if row.section == "reference":
+        return REFERENCES[row.entry.card.kind]
+    return SECTIONS["contaminated"] if row.section == "contaminated" else ""
+
+
+def letters_text(letters: str) -> str:
+    """Letters of groups, runs of four and more as ``a–f``: among many systems that overlap, each is in many groups."""
+    runs: list[list[str]] = []
+    for letter in _LETTER.findall(letters):
+        if runs and _number(letter) == _number(runs[-1][-1]) + 1:
+            runs[-1].append(letter)
+        else:
+            runs.append([letter])
+    return "".join(f"{run[0]}–{run[-1]}" if len(run) > 3 else "".join(run) for run in runs)
+
+
+def _number(letter: str) -> int:
+    """The place of a letter: ``a`` is 0, ``(aa)`` follows ``z``."""
+    first, *second = (ord(character) - ord("a") for character in letter.strip("()"))
+    return 26 * (first + 1) + second[0] if second else first
+
+
+def track_facts(track: Track) -> list[tuple[str, str]]:
+    """(label, text) of what a track fixes."""
+    given = track.conditions
+    history = " or ".join(phrase for view in given.history for phrase in conditions_in_words({"history": view}))
+    evidence = " or ".join(phrase for view in given.evidence for phrase in conditions_in_words({"evidence": view}))
+    ranking = "; ".join(
+        f"{SIDES[side]} by {ranked.by}" for side, ranked in zip(SIDES, (track.retrieval, track.response), strict=True) if ranked
+    )
+    facts = [
+        ("Dataset", f"{track.dataset}, split {track.split}" if track.split else track.dataset),
+        ("Tier", TIERS[track.tier]),
+        ("Protocol", track.protocol or "the dataset's first"),
+        ("Order", ranking),
+        ("History", history or "any, shown with each system"),
+        ("Evidence", evidence or "any, shown with each system"),
+        ("Passages of a turn", f"at most {track.depth}"),
+    ]
+    digests = [("turns", track.turnset_sha256), ("collection", track.collection_sha256)]
+    identity = ", ".join(f"{what} {digest[:12]}" for what, digest in digests if digest)
+    return [(label, line(text, 400)) for label, text in [*facts, *([("Identity", identity)] if identity else [])]]
+
+
+def reported_measures(reported: Published, task: str) -> list[str]:
+    """The measures that rows of a task have, in the order in which they first stand."""
+    return list(dict.fromkeys(measure for row in reported.rows if row.task == task for measure in row.scores))
+
+
+def reported_remark(reported: Published, row: PublishedRow) -> str:
+    """What is to be known of a reported row."""
+    doubt = ["to be checked against the original"] if row.verify or reported.sources[row.source].verify else []
+    return "; ".join([*([row.note] if row.note else []), *doubt])

@@ -1,0 +1,87 @@
+"""Writing the folder of a submission, whole or not at all, after everything was looked at that reading it will look at."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from convbench.errors import UsageError
+from convbench.io.atomic import atomic_folder
+from convbench.io.jsonl import dump_line
+from convbench.io.runfile import SCHEMA, record_to_json
+from convbench.leaderboard.card import FILE, Card
+from convbench.leaderboard.fitting import misfits
+from convbench.leaderboard.names import name_clashes
+from convbench.leaderboard.places import RUN, submission_folder
+from convbench.leaderboard.rankings import checked_run, cut
+from convbench.leaderboard.safe_read import check_bounds
+from convbench.leaderboard.submission import read_cards
+from convbench.leaderboard.track import Track
+from convbench.types import Run
+
+
+def write_submission(card: Card, run: Run, track: Track, root: Path, *, source: Path, turns: Sequence[str] | None = None) -> Path:
+    """Writes a submission's folder; the same card and run give the same bytes.
+
+    Args:
+        card: Its card.
+        run: Its run.
+        track: The track.
+        root: The folder of leaderboards.
+        source: Where the run came from, for messages.
+        turns: The ids of the track's turns, where they are at hand.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError, RunFileError: The run holds an id or a score that cannot be used.
+        UsageError: Card or run do not fit the track, or the id or name is taken.
+    """
+    run, _ = cut(checked_run(run, source), track.depth)
+    wrong = [finding.message for finding in misfits(card, run, track, turns) if finding.severity == "refused"]
+    if wrong:
+        raise UsageError(f"{source}: not packed for {track.name}: {'; '.join(wrong)}")
+    refuse_taken_name(card, track, root)
+    folder = new_folder_for(card.id, track, root)
+    with atomic_folder(folder) as temporary:
+        values = card.model_dump(mode="json", exclude_defaults=True)
+        (temporary / FILE).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+        _write_run(temporary / RUN, run)
+        check_bounds(temporary / RUN)
+    return folder
+
+
+def new_folder_for(submission: str, track: Track, root: Path) -> Path:
+    """The folder that a new submission gets.
+
+    Raises:
+        UsageError: It is there already.
+    """
+    folder = submission_folder(root, track.name, submission)
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder}: exists already; choose another id, or remove it if it is not needed")
+    return folder
+
+
+def refuse_taken_name(card: Card, track: Track, root: Path) -> None:
+    """Raises where a name is another submission's, or looks like it.
+
+    Raises:
+        UsageError: It is.
+    """
+    others = {id_: other for id_, other in read_cards(root, track).items() if id_ != card.id}
+    before, after = name_clashes(others), name_clashes({**others, card.id: card})
+    if new := [found for submission, found in after.items() if submission not in before]:
+        raise UsageError(f"not packed for {track.name}: {new[0].message}")
+
+
+def _write_run(path: Path, run: Run) -> None:
+    """Writes a packed joint run without the time and the name that gzip would keep, so that the same run gives the same bytes."""
+    with path.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(dump_line({"schema": SCHEMA, **run.header}).encode())
+        for record in run.records.values():
+            packed.write(dump_line(record_to_json(record)).encode())
