@@ -18,4 +18,5 @@ def submission_folder(root: Path, track: str, submission: str) -> Path:
 def submission_ids(root: Path, track: str) -> list[str]:
     """The folders below a track's ``submissions``, sorted; links, files, and what a killed command left (``.id.tmp``) are left out."""
     folder = root / track / SUBMISSIONS
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.is_symlink() and path.name[0] != ".") if folder.is_dir() else []
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in found if path.is_dir() and not path.is_symlink() and not path.name.startswith("."))
