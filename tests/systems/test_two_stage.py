@@ -297,7 +297,7 @@ class TestStages:
         ({"retriever": {"type": "fusion", "retrievers": [FORM, FORM]}}, "retriever: the rewriter makes no form 'add'. Known: none"),
         (
             {"retriever": {"type": "fusion", "retrievers": [FORM, FORM]}, "rewriter": SEVERAL, "history": {"view": "full"}},
-            "retriever: the rewriter makes no form .add.. Did you mean .ad... Known: ad, ft",
+            "retriever: the rewriter makes no form .add.. Did you mean .ad.\\? Known: ad, ft",
         ),
         ({"rewriter": SEVERAL, "history": {"view": "full"}}, "rewriter: no retriever searches with the form 'ad'"),
     ],
