@@ -227,7 +227,12 @@ class ChatClient:
 
     def _key(self, request: ChatRequest) -> str:
         config = self.config
-        sampling: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed, "sample": request.sample}
+        sampling: dict[str, Any] = {
+            "temperature": config.temperature,
+            "max_tokens": config.max_tokens,
+            "seed": config.seed,
+            "sample": request.sample,
+        }
         if config.log_probabilities:  # not named otherwise, so that answers from before are found
             sampling["log_probabilities"] = True
         if config.limit_field != "max_tokens":
