@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from convbench.config import MAX_YAML, MAX_YAML_DEPTH, Config, Origin, build_config, load_config, parse_document, read_yaml
 from convbench.errors import ConvbenchError, DataError, MissingFileError, UsageError
@@ -270,7 +270,45 @@ def test_a_union_that_refuses_in_words_of_its_own_gets_the_suggestion_too(tmp_pa
         assert one_line(caught) == f"{path}:{message}"
 
 
-@pytest.mark.parametrize("text", ["name: a\napi_key: hush\n", "name: {token: hush}\n", "name: a\ninner: [{password: hush}]\n"])
+class Choosy(Config):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        raise ValueError(f"no such Name: {name!r}")
+
+
+class Agreeing(Config):
+    one: int
+    other: int
+
+    @model_validator(mode="after")
+    def _agree(self) -> Agreeing:
+        raise ValueError("One and Other differ")
+
+
+def test_what_a_validator_says_keeps_its_words_and_no_whole_mapping_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r":1: name: no such Name: 'Ada', found 'Ada'$"):
+        load_config(Choosy, written(tmp_path, "name: Ada\n"))
+    with pytest.raises(DataError, match=r":1: One and Other differ$"):
+        load_config(Agreeing, written(tmp_path, "one: 1\nother: 2\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\napi_key: hush\n",
+        "name: a\napi-key: hush\n",
+        "name: a\naccessToken: hush\n",
+        "name: a\nauth: hush\n",
+        "name: a\nbaseurl: http://me:hush@host/v1\n",
+        "name: [http://me:hush@host/v1]\n",
+        "name: a\napi_kye: sk-hush-0123456789abcdef\n",
+        "name: {token: hush}\n",
+        "name: a\ninner: [{password: hush}]\n",
+    ],
+)
 def test_what_may_be_a_secret_is_not_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="found what may be a secret and is not shown") as caught:
         load_config(Example, written(tmp_path, text))

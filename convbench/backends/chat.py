@@ -38,7 +38,8 @@ class ChatConfig(Config):
     Attributes:
         model: The model as the server calls it.
         base_url: Where ``/chat/completions`` is; None: ``$OPENAI_BASE_URL``, else OpenAI's.
-        api_key_env: Name of the environment variable that holds the key; a server on this machine may do without.
+        api_key_env: Name of the environment variable that holds the key; a server on this machine may do without. None: for OpenAI's own
+            server ``OPENAI_API_KEY``; no other server gets a key that was not meant for it.
         temperature: Sampling temperature.
         max_tokens: Most tokens of an answer.
         limit_field: What the server calls ``max_tokens``.
@@ -51,7 +52,7 @@ class ChatConfig(Config):
 
     model: str = Field(min_length=1)
     base_url: str | None = None
-    api_key_env: str = Field(default="OPENAI_API_KEY", min_length=1)
+    api_key_env: str | None = Field(default=None, min_length=1)
     temperature: float = Field(default=1.0, ge=0, le=2)
     max_tokens: int = Field(default=512, ge=1)
     limit_field: str = Field(default="max_tokens", pattern=r"^max_(completion_)?tokens$")
@@ -182,7 +183,7 @@ class ChatClient:
         try:
             completion = self._client.chat.completions.create(model=config.model, messages=messages, **settings)
         except openai.OpenAIError as error:
-            return ChatAnswer(failure=failure_of(error, config, self.server.host, self._api_key))
+            return ChatAnswer(failure=failure_of(error, config, self.server.host, self._api_key, self._variable))
         except (ValueError, RecursionError):
             raise no_completion(self.server.host) from None
         answer = read_completion(completion, self.server.host)
@@ -190,8 +191,18 @@ class ChatClient:
         return answer
 
     @property
+    def _variable(self) -> str:
+        """Where the key is; a server that a system from elsewhere names gets none by default."""
+        own = self.config.base_url is None or self.server.is_local or self.server.url == OPENAI
+        variable = self.config.api_key_env or ("OPENAI_API_KEY" if own else None)
+        if variable is None:
+            raise ResourceError(f"{self.server.host}: no key: name the environment variable that holds its key as api_key_env")
+        return variable
+
+    @property
     def _api_key(self) -> str:
-        key, variable = os.environ.get(self.config.api_key_env, "").strip(), self.config.api_key_env
+        variable = self._variable
+        key = os.environ.get(variable, "").strip()
         if not key and not self.server.is_local:
             raise ResourceError(f"{self.server.host}: no key: put it into the environment variable {variable}")
         if not (key.isascii() and key.isprintable()):
@@ -216,8 +227,15 @@ class ChatClient:
 
     def _key(self, request: ChatRequest) -> str:
         config = self.config
-        sampling = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seed": config.seed, "sample": request.sample}
+        sampling: dict[str, Any] = {
+            "temperature": config.temperature,
+            "max_tokens": config.max_tokens,
+            "seed": config.seed,
+            "sample": request.sample,
+        }
         if config.log_probabilities:  # not named otherwise, so that answers from before are found
             sampling["log_probabilities"] = True
+        if config.limit_field != "max_tokens":
+            sampling["limit_field"] = config.limit_field
         messages = [list(message) for message in request.messages]
         return value_sha256({"version": _KEY_VERSION, "at": self.server.url, "model": config.model, "messages": messages, **sampling})

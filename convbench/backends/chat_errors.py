@@ -16,7 +16,8 @@ _LONGEST = 200
 _ABOUT_THE_TEXT = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
 _TOO_LONG = ("context length", "context window", "too long", "maximum context")
 _STATUS = re.compile(r"Error code: \d+ - ")
-_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""Keys hold small letters; names of variables by convention none."""
 
 
 def refuse_secrets(values: Any) -> None:
@@ -38,7 +39,7 @@ def refuse_secrets(values: Any) -> None:
             raise UsageError(f"{name}: no such setting; name the environment variable that holds the key with api_key_env")
 
 
-def failure_of(error: Exception, config: ChatConfig, host: str, key: str) -> str:
+def failure_of(error: Exception, config: ChatConfig, host: str, key: str, variable: str) -> str:
     """Why the server does not take this one text.
 
     Args:
@@ -46,6 +47,7 @@ def failure_of(error: Exception, config: ChatConfig, host: str, key: str) -> str
         config: What was asked for.
         host: The server, for messages.
         key: What must stand in no message.
+        variable: The environment variable that holds it.
 
     Raises:
         ResourceError: Every other request would fail as well.
@@ -60,7 +62,7 @@ def failure_of(error: Exception, config: ChatConfig, host: str, key: str) -> str
     elif not isinstance(error, openai.APIStatusError):
         problem = f"the request failed ({found}); {GO_ON}"
     elif error.status_code in (401, 403):  # such a message may hold a part of the key
-        problem = f"it refuses the key (HTTP {error.status_code}); put a valid one into the environment variable {config.api_key_env}"
+        problem = f"it refuses the key (HTTP {error.status_code}); put a valid one into the environment variable {variable}"
     elif error.status_code == 429 or error.status_code >= 500:
         problem = f"HTTP {error.status_code} {tries}: {found}; wait, or lower 'parallel'; {GO_ON}"
     elif _is_about_the_text(error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,11 @@ from convbench.registry import did_you_mean
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 _ABSENT = ("missing", "missing_argument", "missing_keyword_only_argument")
-_SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|credentials?|authorization)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(^|[_\W]|(?<=[a-z0-9])(?=[A-Z]))(?i:api[_\W]?key|key|token|secret|password|passwd|pwd|credentials?|auth|authorization|bearer)$"
+)
+_SECRET_VALUE = re.compile(r"://[^/\s]*@|\b(sk-|gsk_|hf_|xai-|Bearer )[\w-]{16}")
+"""An address with a password, and what the keys of some servers begin with: such a value is a secret under whatever name."""
 _NO_MAPPING = ("model_type", "model_attributes_type", "dict_type", "dataclass_type")
 
 
@@ -35,7 +39,7 @@ class Problem:
     mismatch: bool
 
     def __str__(self) -> str:
-        return f"{'.'.join(map(str, self.keys)) or 'top level'}: {self.message}"
+        return f"{'.'.join(map(str, self.keys))}: {self.message}" if self.keys else self.message
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], values: Any) -> list[Problem]:
@@ -73,6 +77,8 @@ def _problem(details: Any, model: type[BaseModel], values: Any) -> Problem:
         keys, message = (*keys, key), _tag_message(context.get("tag"), place.choices(key)) + _misspelt(key, details["input"])
     elif kind in _NO_MAPPING:
         message = f"input should be a mapping{_with_type(place.choices('type'))}{found}"
+    elif kind == "value_error":  # in the words of who raised it, who has quoted what matters of a mapping
+        message = str(context["error"]) + ("" if isinstance(details["input"], Mapping) else found)
     else:
         message += found + _meant_type(details["input"], place.choices("type"))
     return Problem(keys, message, kind, _is_mismatch(kind, details["input"]))
@@ -95,7 +101,9 @@ def _found(keys: Sequence[str | int], value: Any) -> str:
 def _holds_secret(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_SECRET.search(str(key)) or _holds_secret(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(map(_holds_secret, value))
+    if isinstance(value, list):
+        return any(map(_holds_secret, value))
+    return isinstance(value, str) and _SECRET_VALUE.search(value) is not None
 
 
 def _with_type(choices: Sequence[str]) -> str:

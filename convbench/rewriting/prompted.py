@@ -44,7 +44,7 @@ class PromptedRewriter:
     def describe(self) -> dict[str, Any]:
         """The model, the steps with their prompts written out, and what becomes of the answers."""
         steps = [{**step.config.model_dump(), "prompt": step.prompt.model_dump()} for step in self._steps]
-        settings = self._config.model_dump(include={"type", "question", "query", "aggregation"})
+        settings = self._config.model_dump(include={"type", "question", "aggregation"}) | {"query": self._config.searched}
         start = self._start.describe() if self._start else None
         return {**settings, "version": VERSION, "model": self._model.describe(), "start": start, "steps": steps}
 
@@ -93,7 +93,7 @@ class PromptedRewriter:
     def _rewrite(self, draft: Draft, start: Rewrite | None) -> Rewrite:
         texts = draft.texts
         question = filled(self._config.question, texts) or texts.get("start") or texts["question"]
-        query = tuple(text for form in self._config.query for text in self._expanded(form, draft) if text)
+        query = tuple(text for form in self._config.searched for text in self._expanded(form, draft) if text)
         named = placeholders(" ".join([self._config.question, *self._config.query]))
         wanted = [step.config.name for step in self._steps if named & set(step.gives)]
         failures = [f"{name}: {draft.failed[name]}" for name in wanted if name in draft.failed]

@@ -22,7 +22,8 @@ Aggregation = Literal["first", "max-probability", "mean", "self-consistency"]
 """What becomes of several samples (LLM4CS, Mao et al. 2023): the first is taken, the likeliest, the mean of all vectors, or the one
 nearest to that mean."""
 
-_TAKEN = (*GIVEN, "history", "passages", "abstain")
+_TAKEN = (*GIVEN, "history", "passages", "abstain", "prompt", "earlier")
+"""Names of placeholders, and of what a prompt is filled in with."""
 
 
 def rewriter_tag(given: Any) -> str | None:
@@ -63,6 +64,11 @@ class PromptedConfig(Config):
         return "self-consistency" if self.aggregation == "self-consistency" else "mean"
 
     @property
+    def searched(self) -> tuple[str, ...]:
+        """What is searched with, before the answers are filled in."""
+        return self.query or (self.question,)
+
+    @property
     def opened(self) -> tuple[Step, ...]:
         """The steps with their prompts."""
         best, first = self.aggregation == "max-probability", self.aggregation == "first"
@@ -94,9 +100,11 @@ class PromptedConfig(Config):
         self._check_samples(many)
 
     def _check_samples(self, many: dict[str, str]) -> None:
-        mixed = [form for form in self.query if len({many[name] for name in placeholders(form) & many.keys()}) > 1]
+        mixed = [form for form in self.searched if len({many[name] for name in placeholders(form) & many.keys()}) > 1]
         if mixed:
-            raise ValueError(f"query: {mixed[0]!r} mixes the samples of two steps; write two texts")
+            raise ValueError(
+                f"{'query' if self.query else 'question'}: {mixed[0]!r} mixes the samples of two steps; write two texts in 'query'"
+            )
         if self.aggregation == "self-consistency" and len(self.query) > 1:
             raise ValueError("query: self-consistency takes one text of several samples; write one, such as '{rewrite} {response}'")
 

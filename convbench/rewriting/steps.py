@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pydantic import Field, field_validator
 
 from convbench.config import Config
+from convbench.errors import ConvbenchError, UsageError
 from convbench.rewriting.answers import part_names, parts, usage_of, why_unusable
 from convbench.rewriting.base import RewriteInput
 from convbench.rewriting.templates import filled
 from convbench.views.session import Utterance
 from convbench.writing.base import Request, Text
-from convbench.writing.prompts import PromptConfig, messages
+from convbench.writing.prompts import PromptConfig, messages, read_prompt
 
 GIVEN = ("question", "start", "last_question", "last_response")
 """The texts that are there before the first step; ``start`` where another rewriter goes first."""
@@ -39,6 +40,15 @@ class StepConfig(Config):
     needs: tuple[str, ...] = ()
     otherwise: str = ""
     forget: str | None = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _can_be_read(cls, given: str | PromptConfig) -> str | PromptConfig:
+        try:
+            read_prompt(given)
+        except ConvbenchError as error:
+            raise ValueError(str(error)) from None
+        return given
 
     @field_validator("forget")
     @classmethod
@@ -81,7 +91,11 @@ class Step:
         return Request(f"{draft.item.turn.id} {self.config.name}", asked, self.config.samples)
 
     def take(self, draft: Draft, answers: Sequence[Text]) -> None:
-        """Puts the answers' parts into the draft."""
+        """Puts the answers' parts into the draft.
+
+        Raises:
+            UsageError: The likeliest is wanted, and the model says of none how likely it is.
+        """
         name = self.config.name
         draft.usage.update(usage_of(answers))
         found = [(answer, part) for answer in answers if (part := parts(name, self.prompt, answer.text)) is not None]
@@ -91,6 +105,11 @@ class Step:
             return
         if self.best_only:
             found = [max(found, key=lambda pair: _likelihood(pair[0]))]
+            if found[0][0].log_probability is None and len({answer.text for answer in answers}) > 1:
+                raise UsageError(
+                    f"turn {draft.item.turn.id}, step {name}: aggregation max-probability: the server does not say how likely its texts "
+                    "are; choose another aggregation"
+                )
         draft.samples[name] = tuple(part for _, part in (found[:1] if self.first_only else found))
         if self.config.forget is not None and re.search(self.config.forget, draft.samples[name][0][name]):
             draft.earlier = last_exchange(draft.earlier)

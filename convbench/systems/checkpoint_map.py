@@ -86,7 +86,7 @@ def read_checkpoint_map(path: Path) -> CheckpointMap:
 
     Raises:
         MissingFileError: There is no such file, or a folder does not exist.
-        DataError: Not YAML, no mapping, or an entry that is no text.
+        DataError: Not YAML, no mapping, or an entry that is no text or no path.
     """
     document = read_mapping(path)
     origin = Origin(str(path), path, document.node)
@@ -95,8 +95,13 @@ def read_checkpoint_map(path: Path) -> CheckpointMap:
         place = origin.at([str(entry)])
         if not isinstance(entry, str) or not isinstance(folder, str) or not folder:
             raise DataError(place, f"{entry!r}: expected 'owner/name: FOLDER', found {folder!r:.80}")
-        found = (path.absolute().parent / Path(folder).expanduser()).resolve()
-        if not found.is_dir():
+        try:
+            found = (path.absolute().parent / Path(folder).expanduser()).resolve()
+            is_there = found.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, an unknown user's home, a NUL
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(place, f"{entry}: {folder!r:.80} is no path of a folder ({reason})") from None
+        if not is_there:
             raise MissingFileError(f"{place}: {entry}: no such folder: {found}")
         folders[entry] = found
     return CheckpointMap(path, folders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from convbench.backends.known import known_profiles
@@ -34,7 +35,7 @@ def named_checkpoints(values: Any) -> Iterator[NamedCheckpoint]:
     if isinstance(values, Mapping):
         for key, value in values.items():
             if _is_name(values, key, value):
-                yield NamedCheckpoint(value, values.get("revision"))
+                yield _named(values, key)
             else:
                 yield from named_checkpoints(_profile(value) if key == _PROFILE else value)
     elif isinstance(values, (list, tuple)):
@@ -60,11 +61,11 @@ def with_folders(values: Any, folder_of: Callable[[NamedCheckpoint], str | None]
         folders = {
             key: folder
             for key, value in values.items()
-            if _is_name(values, key, value) and (folder := folder_of(NamedCheckpoint(value, values.get("revision")))) is not None
+            if _is_name(values, key, value) and (folder := folder_of(_named(values, key))) is not None
         }
         others = {key: _inner(key, value, folder_of) for key, value in values.items() if key not in folders}
         changed = {key: folders.get(key, others.get(key)) for key in values}
-        return changed | {"revision": None} if folders and "revision" in changed else changed
+        return changed | {revision: None for revision in map(partial(_revision_key, values), folders) if revision in changed}
     if isinstance(values, (list, tuple)):
         return [with_folders(value, folder_of) for value in values]
     return values
@@ -83,6 +84,16 @@ def _profile(given: Any) -> Any:
     """The values of a built-in profile, which may name the encoder of the other side; what is written out stays as it is."""
     known = known_profiles().get(given) if isinstance(given, str) else None
     return given if known is None else dict(known.values)
+
+
+def _named(values: Mapping[str, Any], key: str) -> NamedCheckpoint:
+    return NamedCheckpoint(values[key], values.get(_revision_key(values, key)))
+
+
+def _revision_key(values: Mapping[str, Any], key: str) -> str:
+    """Where the revision of a checkpoint stands: ``query_revision`` for ``query_model``, where there is such a key."""
+    own = f"{key.removesuffix('model')}revision"
+    return own if own in values else "revision"
 
 
 def _is_name(values: Mapping[str, Any], key: str, value: Any) -> bool:

@@ -76,16 +76,19 @@ class RewriteStage:
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``question`` (rewritten), ``query`` (as one text) and, where a rewriter made them, ``texts``, ``combine``, ``forms``.
 
-        A rewriter that reads the history has taken from it what the retriever needs; after any other the utterances that the history view
-        shows are written into the query.
+        A rewriter that reads the history has taken from it what the retriever needs: what it writes is searched with as it stands
+        (``alone``). After any other the utterances that the history view shows are written into the query.
         """
         inputs = [RewriteInput(turn, _earlier(upstream, turn)) for turn in turns]
         return [self._row(item, rewrite) for item, rewrite in zip(inputs, self._rewriter.rewrite(inputs, self._meter), strict=True)]
 
     def _row(self, item: RewriteInput, rewrite: Rewrite) -> Row:
-        earlier = () if self._rewriter.reads_history else item.earlier
-        texts = [self._session.write(text, earlier) for text in rewrite.texts or (rewrite.question,)]
+        alone = self._rewriter.reads_history
+        written = rewrite.texts or (rewrite.question,)
+        texts = list(written) if alone else [self._session.write(text, item.earlier) for text in written]
         row: Row = {"turn_id": item.turn.id, "question": rewrite.question, "query": " ".join(texts)}
+        if alone:
+            row["alone"] = True
         if len(texts) > 1:
             row |= {"texts": texts, "combine": rewrite.combine}
         if rewrite.forms:
@@ -140,7 +143,7 @@ def query_of(turn: Turn, upstream: Upstream) -> Query:
         forms={name: tuple(texts) for name, texts in row.get("forms", {}).items()},
         question=row["question"],
         asked=turn.query,
-        earlier=_earlier(upstream, turn),
+        earlier=() if row.get("alone") else _earlier(upstream, turn),
     )
 
 

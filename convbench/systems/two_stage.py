@@ -10,10 +10,14 @@ from pydantic import Field, model_validator
 from convbench.config import build_config
 from convbench.errors import UsageError
 from convbench.generation.extractive import ExtractiveConfig
+from convbench.generation.first_sentence import FirstSentenceConfig
 from convbench.generation.open import GeneratorConfig, open_generator
+from convbench.registry import did_you_mean
+from convbench.retrieval.fusion import FusionConfig
 from convbench.retrieval.open import RetrieverConfig, open_retriever
-from convbench.retrieval.rerank import CrossEncoder, RerankConfig
+from convbench.retrieval.rerank import RerankConfig, open_reranker
 from convbench.rewriting.open import RewriterConfig, open_rewriter
+from convbench.rewriting.several import SeveralConfig
 from convbench.systems.base import Row, Settings, Stage
 from convbench.systems.rankings import AnswersFromRankings, GivenRankings, RankingsStage
 from convbench.systems.rerank_stage import RerankStage
@@ -100,9 +104,24 @@ class TwoStageConfig(AnswersFromRankings):
         return TwoStage(self, settings)
 
     @model_validator(mode="after")
+    def _forms_are_made_and_used(self) -> TwoStageConfig:
+        retriever, rewriter = self.retriever, self.rewriter
+        asked = [each.form for each in retriever.retrievers if each.form is not None] if isinstance(retriever, FusionConfig) else []
+        made = list(rewriter.rewriters) if isinstance(rewriter, SeveralConfig) else []
+        if unknown := [name for name in asked if name not in made]:
+            known = ", ".join(made) or "none"
+            raise ValueError(f"retriever: the rewriter makes no form {unknown[0]!r}.{did_you_mean(unknown[0], made)} Known: {known}")
+        if unused := [name for name in made if name not in asked]:
+            raise ValueError(f"rewriter: no retriever searches with the form {unused[0]!r}; name it as form in a fusion, or leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> TwoStageConfig:
         if isinstance(self.retriever, NoRetrieverConfig) and self.generator is None:
             raise ValueError("retriever: none and generator: none leave nothing to run; give one of them")
+        reads_only = isinstance(self.generator, ExtractiveConfig | FirstSentenceConfig)
+        if isinstance(self.retriever, NoRetrieverConfig) and self.evidence in ("none", "retrieved") and reads_only:
+            raise ValueError("generator: without a retriever there is nothing that it could take a sentence from; take another evidence")
         if self.reranker is not None and isinstance(self.retriever, NoRetrieverConfig | PreviousGoldConfig):
             raise ValueError(f"reranker: 'retriever: {self.retriever.type}' has no passages that it could order; leave it out")
         return self
@@ -145,11 +164,14 @@ class TwoStage:
         retriever = open_retriever(config.retriever, usual_bm25=settings.card.bm25, offline=settings.offline)
         if config.reranker is None:
             return [SearchStage(retriever, config.k)]
-        reranker = CrossEncoder(config.reranker, offline=settings.offline)
+        reranker = open_reranker(config.reranker, offline=settings.offline)
         return [SearchStage(retriever, max(config.k, config.reranker.depth)), RerankStage(reranker, config.k)]
 
     def stages(self) -> Sequence[Stage]:
-        """View, rewrite, search and, with a generator, generate; one stage of them all where the history has the system's own responses."""
+        """View, rewrite, search, rerank, generate, as far as there are such components.
+
+        They are one stage where the history has the system's own responses.
+        """
         return self._stages
 
     def conditions(self) -> dict[str, Any]:

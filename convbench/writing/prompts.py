@@ -23,7 +23,7 @@ _ALWAYS = ("question", "history", "passages", "abstain")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TITLE = re.compile(r"\{title\}[\s:;.,|-]*")
 _WORD = re.compile(r"\w+")
-_SENTENCE_END = re.compile(r"[.!?…][\W_]*(?=\s|$)|\n")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…][\W_]*(?=\s|$)|\n")  # of a row of dots only the first is tried
 _FOLDER = Path(__file__).parent / "prompts"
 
 

@@ -60,6 +60,7 @@ class ServerModel:
         config = self._client.config
         model = Path(config.model).name if Path(config.model).is_absolute() else config.model
         sampling = config.model_dump(include={"temperature", "max_tokens", "seed", "log_probabilities"})
+        sampling |= {} if config.limit_field == "max_tokens" else {"limit_field": config.limit_field}
         return {"type": "server", "model": model, "base_url": self._client.server.url, **sampling, "version": VERSION}
 
     def check(self) -> None:

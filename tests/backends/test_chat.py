@@ -259,10 +259,16 @@ def test_the_key_is_written_nowhere(server: ChatServer, tmp_path: Path, caplog: 
 def test_a_key_is_needed_except_on_this_machine(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     assert client(server, tmp_path).answers([QUESTION])[0].text == "3"
-    with pytest.raises(ResourceError, match=r"judge\.example: no key: put it into the environment variable OPENAI_API_KEY"):
-        client(server, tmp_path, base_url="https://judge.example/v1").check()
+    with pytest.raises(ResourceError, match=r"judge\.example: no key: put it into the environment variable JUDGE_KEY"):
+        client(server, tmp_path, base_url="https://judge.example/v1", api_key_env="JUDGE_KEY").check()
     with pytest.raises(ResourceError, match=r"api\.openai\.com: no key"):
         ChatClient(ChatConfig(model="judge-1")).check()
+
+
+def test_the_key_for_openai_goes_to_no_server_that_a_configuration_names(server: ChatServer, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"judge\.example: no key: name the environment variable that holds its key as api_key_env"):
+        client(server, tmp_path, base_url="https://judge.example/v1").check()
+    client(server, tmp_path, base_url="https://api.openai.com/v1").check()
 
 
 @pytest.mark.parametrize("key", ["sk-\N{LATIN SMALL LETTER E WITH ACUTE}", "sk-1\nX-Other: 2", "\x00sk"])
@@ -286,7 +292,7 @@ def test_a_key_that_no_header_can_hold_is_refused(server: ChatServer, tmp_path: 
 def test_offline_refuses_every_server_elsewhere(server: ChatServer, tmp_path: Path, url: str) -> None:
     with pytest.raises(ResourceError, match="is not on this machine and --offline forbids asking it"):
         client(server, tmp_path, offline=True, base_url=url).check()
-    client(server, tmp_path, base_url=url).check()
+    client(server, tmp_path, base_url=url, api_key_env="OPENAI_API_KEY").check()
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://127.1.2.3/v1", "http://[::1]:1/v1/"])

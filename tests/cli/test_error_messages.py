@@ -49,7 +49,7 @@ def official(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("orcle", "-d", "topiocqa"), "unknown system 'orcle'. Did you mean 'oracle'? Known: bm25-history, "),
+        (("orcle", "-d", "topiocqa"), "unknown system 'orcle'. Did you mean 'oracle'? Known: ance-chiq-ad, "),
         (("oracle", "-d", "topiocq"), "unknown dataset 'topiocq'. Did you mean 'topiocqa'? Known: cast, "),
         (("oracle", "-d", "topiocqa", "--split", "dev"), "topiocqa: split 'dev' needs the official files: give them with --data DIR"),
         (("oracle", "-d", "topiocqa", "--data", MINI, "--split", "valdi"), "topiocqa has no split 'valdi'. Did you mean 'valid'? Known: "),

@@ -279,7 +279,7 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"prompt": "short-anser"}, r"generator\.prompt: .*unknown prompt 'short-anser'\. did you mean 'short-answer'\?"),
+            ({"prompt": "short-anser"}, r"generator\.prompt: .*unknown prompt 'short-anser'\. Did you mean 'short-answer'\?"),
             ({"prompt": {**WRITTEN, "user": "{rewrite}"}}, r"generator\.prompt: .*nothing fills in the placeholder \{rewrite\}"),
             ({"prompt": {**WRITTEN, "abstan": "No."}}, r"generator\.prompt\.abstan: extra inputs .* Did you mean 'abstain'\?"),
             ({"closed_book_prompt": "short-answer"}, r"generator\.closed_book_prompt: .*must hold no \{passages\}"),

@@ -112,7 +112,8 @@ RAR = ["Rewrite: a\nResponse: b\nc", "Rewrite: d", "Rewrite: e\nResponse: f"]
         ("first", ["{rewrite}", "{response}"], ("a", "b\nc"), "mean"),
         ("mean", ["{rewrite}", "{response}"], ("a", "e", "b\nc", "f"), "mean"),
         ("self-consistency", ["{rewrite} {response}"], ("a b\nc", "e f"), "self-consistency"),
-        ("mean", [], (), "mean"),
+        ("mean", [], ("a", "e"), "mean"),  # the query is the question, of which there are as many as samples
+        ("first", [], (), "mean"),
         ("mean", ["{response}", "{question}"], ("b\nc", "f", "Is she buried there?"), "mean"),
     ],
 )
@@ -132,6 +133,19 @@ def test_the_likeliest_sample(server: ChatServer, tmp_path: Path) -> None:
     settings = {"question": "{rewrite}", "query": ["{rewrite}", "{response}"], "aggregation": "max-probability"}
     [rewrite] = rewritten(prompted(server, both, model=asks, **settings), [THIRD], tmp_path)
     assert (rewrite.question, rewrite.texts) == ("e", ("e", "f"))  # the likeliest of those that can be read
+
+
+def test_the_likeliest_sample_of_a_server_that_does_not_say(server: ChatServer, tmp_path: Path) -> None:
+    server.answer = by_sample({"[rewrite]": ["Rewrite: a", "Rewrite: b"]})
+    asks, settings = {"log_probabilities": True}, {"question": "{rewrite}", "aggregation": "max-probability"}
+    rewriter = prompted(server, step("rewrite", REWRITE, samples=2), model=asks, **settings)
+    with pytest.raises(UsageError, match=r"turn .*, step rewrite: aggregation max-probability: the server does not say"):
+        rewritten(rewriter, [THIRD], tmp_path)
+    server.answer = lambda _: completion("Rewrite: c")  # alike, so that nothing is to be chosen
+    [rewrite] = rewritten(
+        prompted(server, step("rewrite", {**REWRITE, "user": "{question}"}, samples=2), model=asks, **settings), [THIRD], tmp_path
+    )
+    assert rewrite.question == "c"
 
 
 def test_the_likeliest_sample_of_a_server_that_is_not_asked(server: ChatServer) -> None:

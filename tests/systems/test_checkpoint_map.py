@@ -59,6 +59,15 @@ def test_folders_take_the_place_of_checkpoints_at_any_depth(tmp_path: Path) -> N
     assert VALUES["rewriter"]["model"]["model"] == "castorini/t5"
 
 
+def test_the_two_encoders_of_learned_sparse_retrieval_have_a_revision_each(tmp_path: Path) -> None:
+    encoder = {"model": "owner/p", "revision": "v1", "query_model": "owner/q", "query_revision": "v2"}
+    assert list(map(str, named_checkpoints(encoder))) == ["owner/p@v1", "owner/q@v2"]
+    queries = folders(tmp_path, **{"owner/q@v2": "q", "owner/p@v2": "p"}).applied(encoder)
+    assert queries == {**encoder, "query_model": str(tmp_path / "q"), "query_revision": None}
+    passages = folders(tmp_path, **{"owner/p": "p"}).applied(encoder)
+    assert passages == {**encoder, "model": str(tmp_path / "p"), "revision": None}
+
+
 def test_an_entry_with_a_revision_is_for_that_one_alone(tmp_path: Path) -> None:
     given = folders(tmp_path, **{"owner/name@v1": "one", "owner/name": "any"})
     assert given.entry_of(NamedCheckpoint("owner/name", "v1")) == "owner/name@v1"
@@ -89,6 +98,9 @@ def test_warnings_say_what_is_replaced_and_what_nothing_names(tmp_path: Path, ca
         ("\n3: here\n", DataError, "map.yaml:2: 3: expected 'owner/name: FOLDER', found 'here'"),
         ("a/b: here\na/c: there\n", MissingFileError, "map.yaml:2: a/c: no such folder: "),
         ("a/b: [\n", DataError, "not valid YAML"),
+        ("a/b: ~nobody-of-this-name/x\n", DataError, "map.yaml:1: a/b: '~nobody-of-this-name/x' is no path of a folder"),
+        ('a/b: "\\0"\n', DataError, "map.yaml:1: a/b: '\\x00' is no path of a folder"),
+        (f"a/b: {'x' * 5000}\n", DataError, "is no path of a folder (File name too long)"),
     ],
 )
 def test_a_malformed_map(tmp_path: Path, text: str, kind: type[ConvbenchError], said: str) -> None:

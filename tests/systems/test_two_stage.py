@@ -35,6 +35,9 @@ TURNS = [
     Turn("2_1", "who sails the boat", gold={"boat": 2, "bread": 1}, rewrite="who sails the red boat"),
 ]
 SETTINGS = Settings(load_card("topiocqa"), offline=True, seed=0)
+FORM = {"retriever": {"type": "bm25"}, "form": "add"}
+T5 = {"type": "seq2seq", "model": {"type": "seq2seq", "model": "owner/t5"}}
+SEVERAL = {"type": "several", "rewriters": {"ad": "human", "ft": T5}}
 
 
 def config(**changes: Any) -> TwoStageConfig:
@@ -287,7 +290,16 @@ class TestStages:
         ({"retriever": {"type": "bm52"}}, r"retriever\.type: input should be .*found .bm52.\. Did you mean .bm25.\?"),
         ({"retriever": {"type": "dense"}}, r"retriever\.encoder: field required"),
         ({"generator": {"type": "extractive", "passges": 3}}, r"generator\.passges: extra inputs"),
-        ({"name": "my system"}, "name: string should match pattern"),
+        ({"name": "my system"}, "name: [Ss]tring should match pattern"),
+        ({"retriever": {"type": "none"}, "generator": None}, "retriever: none and generator: none"),
+        ({"retriever": {"type": "none"}}, "generator: without a retriever there is nothing"),
+        ({"retriever": {"type": "none"}, "reranker": {"model": "a/b"}, "evidence": "gold"}, "reranker: .* has no passages"),
+        ({"retriever": {"type": "fusion", "retrievers": [FORM, FORM]}}, "retriever: the rewriter makes no form 'add'. Known: none"),
+        (
+            {"retriever": {"type": "fusion", "retrievers": [FORM, FORM]}, "rewriter": SEVERAL, "history": {"view": "full"}},
+            "retriever: the rewriter makes no form .add.. Did you mean .ad.\\? Known: ad, ft",
+        ),
+        ({"rewriter": SEVERAL, "history": {"view": "full"}}, "rewriter: no retriever searches with the form 'ad'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ def test_declining() -> None:
     assert not abstains(declines, "I do not know, but it may have been 1851.")
     assert not abstains(declines, "The guild. I do not know more.")
     assert not abstains(prompt(), "I do not know.")
+    assert abstains(declines, "I do not know... The passages say nothing of it.")
+
+
+def test_a_long_row_of_dots_takes_no_time() -> None:
+    declines = prompt(abstain="I do not know.")
+    started = time.process_time()
+    assert not abstains(declines, "a" + "." * 50_000 + "b")
+    assert time.process_time() - started < 5
 
 
 def test_prompts_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
