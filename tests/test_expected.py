@@ -14,8 +14,9 @@ from convbench.systems.needs import needs_of
 SETS = named_sets()
 EXPECTED = {name: expected for name in baseline_names() if (expected := read_expected(name)) is not None}
 CASES = [(name, set_name) for set_name in SETS for name, expected in EXPECTED.items() if set_name in expected.scores]
-MINUTES = {("unified-minilm", name) for name, entry in SETS.items() if not entry.bundled}
-"""What writes a thousand responses."""
+_LONG = ("unified-minilm", "hybrid-minilm", "hybrid-rewrite")
+MINUTES = {(baseline, name) for baseline in _LONG for name, entry in SETS.items() if not entry.bundled}
+"""What writes a thousand responses, or searches twice with retrievers that are measured by themselves."""
 
 
 def test_every_baseline_has_scores_on_every_set_it_can_run_on():

@@ -33,6 +33,7 @@ MEANT_FOR = {
     "minilm": ["sentence-transformers/all-MiniLM-L6-v2"],
     "qwen3-embedding": ["Qwen/Qwen3-Embedding-0.6B", "Qwen/Qwen3-Embedding-4B", "Qwen/Qwen3-Embedding-8B"],
     "repllama": ["castorini/repllama-v1-7b-lora-passage", "castorini/repllama-v1-13b-lora-passage"],
+    "convdr": ["convdr-kd-cast19-1", "models/convdr-multi-cast20"],
 }
 MEANT_FOR_NONE = [
     "intfloat/multilingual-e5-base",

@@ -134,7 +134,8 @@ def test_baselines_list():
         name: (values["kind"], values["description"]) for name, values in expected.items()
     }
     lines = succeed("baselines", "list").out.splitlines()
-    assert [line.split()[0] for line in lines] == list(expected)
+    assert lines[0].split() == ["name", "kind", "needs", "scores", "description"]
+    assert [line.split()[0] for line in lines[1:]] == list(expected)
 
 
 # ---- run

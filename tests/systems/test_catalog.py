@@ -41,7 +41,8 @@ def test_the_names_say_the_conditions() -> None:
         if view not in views:
             continue
         values = system_values(name)
-        assert values["retriever"]["type"] == {"bm25": "bm25", "minilm": "dense"}[retriever]
+        kinds = {"bm25": "bm25", "hybrid": "fusion", "splade": "sparse"}
+        assert values["retriever"]["type"] == kinds.get(retriever, "dense")
         assert values["history"]["view"] == views[view]
         assert values["rewriter"] == ("human" if view == "rewrite" else "none")
 
