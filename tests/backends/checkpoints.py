@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -57,27 +59,36 @@ def _mini_texts() -> Iterator[str]:
 
 @cache
 def _trained(kind: str) -> str:
-    """A trained tokenizer as JSON: WordPiece for BERT, byte-level BPE for the others."""
+    """A tokenizer as JSON, the same in every process: WordPiece for BERT, byte-level BPE for the others."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     special, around, _ = _SPECIAL[kind]
     if kind == "bert":
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer = Tokenizer(models.WordPiece(_word_pieces(special), unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
-        trainer: Any = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
+        tokenizer.add_special_tokens(special)
     else:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(mini_texts(), trainer)
+        tokenizer.train_from_iterator(mini_texts(), trainer)
     if around:
         ids = [(token, tokenizer.token_to_id(token)) for token in special]
         tokenizer.post_processor = processors.TemplateProcessing(single=around, special_tokens=ids)
     return tokenizer.to_str()
+
+
+def _word_pieces(special: list[str]) -> dict[str, int]:
+    """The special tokens, every character, and the commonest words; the library's trainer breaks ties otherwise in every process."""
+    words = Counter(word for text in mini_texts() for word in re.findall(r"\w+|[^\w\s]", text.lower()))
+    characters = sorted({character for word in words for character in word})
+    common = [word for word, _ in sorted(words.items(), key=lambda each: (-each[1], each[0])) if len(word) > 1]
+    pieces = [*special, *characters, *(f"##{character}" for character in characters), *common]
+    return {piece: number for number, piece in enumerate(pieces[:VOCABULARY])}
 
 
 def make_tokenizer(kind: str, folder: Path | None = None) -> PreTrainedTokenizerFast:

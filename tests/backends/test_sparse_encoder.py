@@ -67,13 +67,13 @@ def test_only_the_heaviest_words_are_kept(folders: dict[str, Path]) -> None:
 
 def test_prefix_lengths_and_what_is_counted(folders: dict[str, Path]) -> None:
     meter = Meter()
-    short = encoder(folders["bert"], query_prefix="query: ", query_tokens=8, passage_tokens=9)
+    short = encoder(folders["bert"], query_prefix="who: ", query_tokens=8, passage_tokens=9)
     with meter.phase("encode"):
         queries, passages = short.encode_queries(TEXTS, meter), short.encode_passages(TEXTS, meter)
     cut = {"truncation": True, "max_length": 8}
-    np.testing.assert_allclose(queries.weights.toarray()[1], directly(folders["bert"], "query: " + TEXTS[1], **cut), atol=1e-5)
+    np.testing.assert_allclose(queries.weights.toarray()[1], directly(folders["bert"], "who: " + TEXTS[1], **cut), atol=1e-5)
     words = make_tokenizer("bert")
-    assert queries.cut[1] == len(words("query: " + TEXTS[1], add_special_tokens=False)["input_ids"]) - 6
+    assert queries.cut[1] == len(words("who: " + TEXTS[1], add_special_tokens=False)["input_ids"]) - 6
     assert (queries.tokens[1], passages.tokens[1]) == (8, 9)
     assert meter.take()["phases"]["encode"]["tokens_in"] == sum(queries.tokens) + sum(passages.tokens)
 
