@@ -2,8 +2,8 @@
 
     python benchmarks/first_submissions.py --real-data FOLDER [--track TRACK] [BASELINE ...]
 
-A submission that exists is left alone: remove its folder to have it made anew. Afterwards ``convbench leaderboard verify`` and
-``convbench leaderboard build``.
+On the samples of real datasets, whose texts are not ours to pass on, the rankings alone are packed. A submission that exists is left
+alone: remove its folder to have it made anew. Afterwards ``convbench leaderboard verify`` and ``convbench leaderboard build``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def made(baseline: str, track: Track, scratch: Path, arguments: argparse.Namespa
         spec = RunSpec(system=shipped_system(baseline).model_dump(mode="json"), dataset=dataset)
         run(spec, folder, MEASURED, cache=scratch / "cache", offline=True)
         # Nothing of them was trained on conversations: what the encoders were trained on is their published state.
-        return str(pack(folder, track, arguments.root, Answers(authors=AUTHORS, training=(), submitted=arguments.submitted)))
+        answers = Answers(authors=AUTHORS, training=(), submitted=arguments.submitted)
+        return str(pack(folder, track, arguments.root, answers, rankings_only=track.tier != "mini"))
     except (MissingFileError, ResourceError, UsageError) as error:
         return f"left out: {error}"
 

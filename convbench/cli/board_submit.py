@@ -25,6 +25,7 @@ from convbench.errors import ConvbenchError, UsageError
     metavar=FORM,
     help=f"Training data, OVERLAP being none, some or unknown; may be given several times. '{NOTHING}': there is none.",
 )
+@click.option("--rankings-only", is_flag=True, help="Leave the responses out: where texts of the dataset may not be passed on.")
 @root_option
 @json_option
 @click.pass_context
@@ -37,6 +38,7 @@ def command(
     authors: str | None,
     links: tuple[str, ...],
     trained_on: tuple[str, ...],
+    rankings_only: bool,
     root: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,7 +64,7 @@ def command(
     codes = [0]
     for folder in folders:
         try:
-            done.append({"run": str(folder), "packed": str(pack(folder, track, place, told))})
+            done.append({"run": str(folder), "packed": str(pack(folder, track, place, told, rankings_only=rankings_only))})
         except ConvbenchError as error:
             codes.append(error.exit_code)
             done.append({"run": str(folder), "refused": str(error)})

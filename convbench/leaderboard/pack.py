@@ -14,13 +14,13 @@ from convbench.leaderboard.answers import Answers
 from convbench.leaderboard.run_card import card_of
 from convbench.leaderboard.track import Track
 from convbench.leaderboard.writer import write_submission
-from convbench.types import Run
+from convbench.types import Run, TurnRecord
 
 _HEADER = ("dataset", "split", "options", "collection", "turnset_sha256", "turns", "seed", "provenance")
 """What is kept of a run's header. The rest stands on the card, or may name places of the machine that made the run."""
 
 
-def pack(run_folder: Path, track: Track, root: Path, answers: Answers) -> Path:
+def pack(run_folder: Path, track: Track, root: Path, answers: Answers, *, rankings_only: bool = False) -> Path:
     """Packs a finished run folder; the same run and answers give the same bytes.
 
     Args:
@@ -28,6 +28,7 @@ def pack(run_folder: Path, track: Track, root: Path, answers: Answers) -> Path:
         track: The track.
         root: The folder of leaderboards.
         answers: What the run does not say.
+        rankings_only: Leave the responses out: where they may not be passed on, as with words of a dataset's texts in them.
 
     Returns:
         The submission's folder.
@@ -37,10 +38,25 @@ def pack(run_folder: Path, track: Track, root: Path, answers: Answers) -> Path:
         UsageError: The run or the answers do not fit the track; the message says what to do.
     """
     finished = FinishedRun(run_folder)
+    scored = _ranking_side(track) if rankings_only else track
     _refuse_unfinished(finished)
-    _refuse_other_data(finished, track)
-    run = Run(_header(finished), finished.records)
-    return write_submission(card_of(finished, track, answers), run, track, root, source=finished.folder.turns)
+    _refuse_other_data(finished, scored)
+    records = {id_: _ranked(record) for id_, record in finished.records.items()} if rankings_only else finished.records
+    card = card_of(finished, scored, answers)
+    return write_submission(card, Run(_header(finished), records), track, root, source=finished.folder.turns)
+
+
+def _ranking_side(track: Track) -> Track:
+    """The track without its measures of responses."""
+    if track.retrieval is None:
+        raise UsageError(
+            f"track {track.name} scores no rankings, so rankings alone leave nothing to score: pack the responses too"
+        )
+    return track.model_copy(update={"response": None})
+
+
+def _ranked(record: TurnRecord) -> TurnRecord:
+    return TurnRecord(record.turn_id, passages=record.passages)
 
 
 def _refuse_unfinished(finished: FinishedRun) -> None:

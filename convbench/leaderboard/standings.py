@@ -66,8 +66,11 @@ def standings_of(track: Track, entries: Sequence[Entry]) -> tuple[Standings, ...
 
 
 def section_of(entry: Scored) -> Section:
-    """Whether a submission competes: ceiling and floor do not, nor does what was trained on the test conversations."""
-    if entry.card.kind in _REFERENCES:
+    """Whether a submission competes: ceiling and floor do not, nor does what was trained on the test conversations.
+
+    Queries that people rewrote are a ceiling too: nobody has them outside a test.
+    """
+    if entry.card.kind in _REFERENCES or entry.card.rewriter == "human":
         return "reference"
     return "contaminated" if entry.verified.contaminated == "yes" else "competing"
 

@@ -61,7 +61,7 @@ def interval_text(score: MeasuredScore | None) -> str:
 def role_of(row: Row) -> str:
     """Why a row does not compete; empty where it does."""
     if row.section == "reference":
-        return REFERENCES[row.entry.card.kind]
+        return REFERENCES.get(row.entry.card.kind, "people rewrote its queries")
     return SECTIONS["contaminated"] if row.section == "contaminated" else ""
 
 

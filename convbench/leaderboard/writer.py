@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
 from convbench.errors import UsageError
 from convbench.io.atomic import atomic_folder
 from convbench.io.jsonl import dump_line
-from convbench.io.runfile import SCHEMA, record_to_json
+from convbench.io.runfile import SCHEMA
 from convbench.leaderboard.card import FILE, Card
 from convbench.leaderboard.fitting import misfits
 from convbench.leaderboard.names import name_clashes
@@ -20,7 +22,7 @@ from convbench.leaderboard.rankings import checked_run, cut
 from convbench.leaderboard.safe_read import check_bounds
 from convbench.leaderboard.submission import read_cards
 from convbench.leaderboard.track import Track
-from convbench.types import Run
+from convbench.types import Run, TurnRecord
 
 
 def write_submission(card: Card, run: Run, track: Track, root: Path, *, source: Path, turns: Sequence[str] | None = None) -> Path:
@@ -84,4 +86,21 @@ def _write_run(path: Path, run: Run) -> None:
     with path.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write(dump_line({"schema": SCHEMA, **run.header}).encode())
         for record in run.records.values():
-            packed.write(dump_line(record_to_json(record)).encode())
+            packed.write(dump_line(_scored(record)).encode())
+
+
+def _scored(record: TurnRecord) -> dict[str, Any]:
+    """What is scored of a record: the query, and what the run noted beside it, stay where the run was made."""
+    values = {
+        "passages": [[passage_id, _in_few_digits(score)] for passage_id, score in record.passages],
+        "response": record.response,
+        "evidence": list(record.evidence),
+        "abstained": record.abstained,
+    }
+    return {"turn_id": record.turn_id, **{key: value for key, value in values.items() if value or value == ""}}
+
+
+def _in_few_digits(score: float) -> float:
+    """The shortest decimal that is the same 32-bit float, as which scores are compared; half the size of a packed run is scores."""
+    single = np.float32(score)
+    return float(str(single)) if single == score else score

@@ -94,8 +94,25 @@ def test_a_finished_run(run: Path, track: Track, root: Path, turns: tuple[str, .
     assert found.cost.index_bytes == results.cost.index_bytes > 0
     values = {metric.name: metric.value for metric in results.metrics}
     assert found.scores == {"nDCG@3": values["nDCG@3"], "F1-max": values["F1-max"]}
-    assert read_run(folder / "run.jsonl.gz").records == read_run(run / "turns.jsonl").records
     assert read_submission(root, track, "bm25-history", turns=turns).findings == ()
+    packed, whole = read_run(folder / "run.jsonl.gz").records, read_run(run / "turns.jsonl").records
+    for turn_id in turns:
+        one, two = packed[turn_id], whole[turn_id]
+        assert (one.query, one.usage, one.ledger) == ("", {}, {})  # what is not scored is not passed on
+        assert (one.response, one.evidence, one.abstained) == (two.response, two.evidence, two.abstained)
+        assert [(id_, np.float32(score)) for id_, score in one.passages] == [(id_, np.float32(score)) for id_, score in two.passages]
+
+
+def test_rankings_only(run: Path, track: Track, root: Path, turns: tuple[str, ...]) -> None:
+    folder = pack(run, track, root, ANSWERS, rankings_only=True)
+    assert set(load_config(Card, folder / "manifest.yaml").scores) == {"nDCG@3"}
+    found = read_submission(root, track, "bm25-history", turns=turns)
+    assert found.findings == ()
+    assert found.run is not None
+    assert all(record.passages and record.response is None and not record.evidence for record in found.run.records.values())
+    unranked = track.model_copy(update={"retrieval": None})
+    with pytest.raises(UsageError, match="scores no rankings, so rankings alone leave nothing to score"):
+        pack(run, unranked, root, ANSWERS.model_copy(update={"id": "other"}), rankings_only=True)
 
 
 def test_packed_twice_it_is_the_same_and_says_nothing_of_the_machine(run: Path, track: Track, root: Path, tmp_path: Path) -> None:

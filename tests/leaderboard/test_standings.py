@@ -12,6 +12,7 @@ from convbench.leaderboard.board import read_board
 from convbench.leaderboard.entries import Scored, Unscored, read_entries
 from convbench.leaderboard.history import history_of
 from convbench.leaderboard.slicings import slicings_of
+from convbench.leaderboard.wording import role_of
 
 SAMPLE = "harbour-sample"
 
@@ -51,6 +52,13 @@ def test_responses_have_their_own_order_and_only_who_was_scored_on_them(root):
 def test_a_pair_counts_where_only_one_of_the_two_names_it(root):
     write_submission(root, SAMPLE, "ferry", {"nDCG@3": 0.1}, separated={"nDCG@3": ["anchor", "buoy", "capstan", "dredge", "eddy", "gone"]})
     assert ("ferry", "competing", "d") in placed(root)
+
+
+def test_queries_that_people_rewrote_do_not_compete(root):
+    write_submission(root, SAMPLE, "quill", {"nDCG@3": 0.9}, card={"rewriter": "human"})
+    assert ("quill", "reference", "") in placed(root)
+    (row,) = [row for row in standings(root)[0].rows if row.entry.id == "quill"]
+    assert role_of(row) == "people rewrote its queries"
 
 
 def test_what_has_no_value_stands_last_of_its_section_without_a_letter(root):
