@@ -29,6 +29,12 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print as JSON.")(function)
 
 
+def real_data_option(function: F) -> F:
+    """The samples of real data."""
+    text = "Folder of samples of real data, for the sample tracks. Default: $CONVBENCH_REAL_DATA."
+    return click.option("--real-data", type=click.Path(path_type=Path), envvar="CONVBENCH_REAL_DATA", help=text)(function)
+
+
 def data_options(function: Callable[..., None]) -> Callable[..., None]:
     """Where the data of tracks are, bundled sets apart; the command gets ``files`` and ``cache``."""
 
@@ -41,13 +47,8 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
         function(*arguments, files=Files(real_data, whole), cache=cache or cache_root(), **given)
 
     command: Callable[..., None] = with_files
-    decorators = [
-        click.option(
-            "--real-data",
-            type=click.Path(path_type=Path),
-            envvar="CONVBENCH_REAL_DATA",
-            help="Folder of samples of real data, for the sample tracks. Default: $CONVBENCH_REAL_DATA.",
-        ),
+    decorators: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        real_data_option,
         click.option("--data", multiple=True, metavar="DATASET=DIR", help="A dataset's official files, for its full-scale track."),
         click.option(
             "--cache", type=click.Path(path_type=Path), help="Folder for passage stores. Default: $CONVBENCH_CACHE, ~/.cache/convbench."

@@ -49,9 +49,7 @@ def pack(run_folder: Path, track: Track, root: Path, answers: Answers, *, rankin
 def _ranking_side(track: Track) -> Track:
     """The track without its measures of responses."""
     if track.retrieval is None:
-        raise UsageError(
-            f"track {track.name} scores no rankings, so rankings alone leave nothing to score: pack the responses too"
-        )
+        raise UsageError(f"track {track.name} scores no rankings, so rankings alone leave nothing to score: pack the responses too")
     return track.model_copy(update={"response": None})
 
 

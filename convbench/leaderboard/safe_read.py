@@ -75,7 +75,7 @@ def look_through(root: Path, track: str, submission: str) -> Looked:
     for path in (folder.parent.parent, folder.parent, folder):
         if found := _not_a_folder(path, root):
             return Looked(folder, (found,))
-    return Looked(folder, tuple(_look_at_files(folder)))
+    return Looked(folder, tuple(look_at_files(folder)))
 
 
 def _not_a_folder(path: Path, root: Path) -> Finding | None:
@@ -89,8 +89,8 @@ def _not_a_folder(path: Path, root: Path) -> Finding | None:
     return None if stat.S_ISDIR(mode) else refused("files", f"{shown} is no folder")
 
 
-def _look_at_files(folder: Path) -> Iterator[Finding]:
-    """What is wrong with the entries of a folder, and which are missing."""
+def look_at_files(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the entries of a folder, and which are missing. No file is opened."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(islice(entries, _MOST_FOUND + 1), key=lambda entry: entry.name)

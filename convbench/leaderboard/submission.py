@@ -64,7 +64,7 @@ def read_submission(root: Path, track: Track, submission: str, *, turns: Sequenc
 
 def read_folder(folder: Path, track: Track, submission: str, *, turns: Sequence[str] | None = None) -> Submission:
     """Reads a submission whose folder was looked through, wherever it stands; else as ``read_submission``."""
-    card, run = _card(folder, submission), _run(folder)
+    card, run = _card(folder, submission), read_packed(folder)
     if isinstance(card, Finding) or isinstance(run, Finding):
         wrong = tuple(each for each in (card, run) if isinstance(each, Finding))
         return Submission(submission, track.name, folder, card if isinstance(card, Card) else None, None, wrong)
@@ -82,23 +82,29 @@ def read_cards(root: Path, track: Track) -> dict[str, Card]:
     return cards
 
 
-def _card(folder: Path, submission: str) -> Card | Finding:
+def read_card(folder: Path) -> Card | Finding:
+    """The card in a folder that was looked through, or what is wrong with it."""
     try:
-        card = load_config(Card, folder / FILE)
+        return load_config(Card, folder / FILE)
     except (ConvbenchError, OSError) as error:
         return refused("manifest", _said(error, folder))
-    if card.id != submission:
-        return refused("submission-id", f"{FILE}: id: expected {submission!r}, the folder's name, found {card.id!r}")
-    return card
 
 
-def _run(folder: Path) -> Run | Finding:
+def read_packed(folder: Path) -> Run | Finding:
+    """The run in a folder that was looked through, rankings canonical, or what is wrong with it."""
     path = folder / RUN
     try:
         check_bounds(path)
         return checked_run(read_run(path), path)
     except (ConvbenchError, OSError) as error:
         return refused("run", _said(error, folder))
+
+
+def _card(folder: Path, submission: str) -> Card | Finding:
+    card = read_card(folder)
+    if isinstance(card, Card) and card.id != submission:
+        return refused("submission-id", f"{FILE}: id: expected {submission!r}, the folder's name, found {card.id!r}")
+    return card
 
 
 def _said(error: Exception, folder: Path) -> str:

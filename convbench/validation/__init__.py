@@ -1,1 +1,1 @@
-"""Checks of files before they are used: runs, responses, judgements, datasets and submissions, with everything that is wrong at once."""
+"""Checks of files before they are used: runs, responses, judgements and datasets, with everything that is wrong at once."""

@@ -62,9 +62,6 @@ CHECKS: Mapping[str, Check] = {
     "missing-responses": Check("warning", "turn", "without a response, while others have one"),
     "empty-responses": Check("warning", "response", "without text; they score 0"),
     "response-characters": Check("warning", "response", "with control characters"),
-    "copied-references": Check(
-        "warning", "response", "identical to the reference, of {of} long ones ({share:.0%}): was it shown to the system?"
-    ),
     # Agreement with a dataset
     "header": Check("error", "header entry", "of another dataset or split than {dataset}"),
     "missing-turns": Check("error", "turn", "of {dataset} missing, of {of}; where a measure averages over them they score 0"),
@@ -100,11 +97,7 @@ CHECKS: Mapping[str, Check] = {
     "empty-queries": Check("warning", "turn", "with an empty query"),
     "empty-references": Check("warning", "turn", "with an empty reference text"),
     # Submissions
-    "manifest": Check("error", "entry", "of the manifest missing or unusable"),
-    "manifest-keys": Check("warning", "key", "of the manifest that is not known"),
-    "submission-files": Check("error", "file", "missing from the submission, or not allowed in it"),
-    "other-files": Check("warning", "file", "that no submission needs; they are not read"),
-    "digests": Check("error", "digest", "of the manifest that is not that of {dataset}: another release or limit?"),
-    "unchecked-dataset": Check("warning", "file", "not checked against a dataset: {reason}"),
+    "unchecked-dataset": Check("warning", "submission", "not checked against the data of its track (--data, --real-data): {reason}"),
 }
-"""The checks, by kind of file. A dataset's problems also have the names of ``convbench data audit``."""
+"""The checks, by kind of file. A dataset's problems also have the names of ``convbench data audit``,
+a submission's those of its leaderboard."""

@@ -54,7 +54,7 @@ def check_extra_turns(lines: Mapping[str, int | None], target: Target, findings:
 
 
 def check_header(header: Mapping[str, object], target: Target, findings: Findings) -> None:
-    """The dataset and split that a joint run, or a manifest, says it is of."""
+    """The dataset and split that a joint run says it is of."""
     dataset = target.dataset
     split = str(header.get("split", dataset.split))
     if header.get("dataset", dataset.name) not in (dataset.name, target.request.name):

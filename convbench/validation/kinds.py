@@ -12,10 +12,9 @@ from typing import Literal, TypeAlias, get_args
 
 from convbench.errors import UsageError
 from convbench.validation.lines import is_number, scan_lines, split_columns
-from convbench.validation.manifest import NAMES
 from convbench.validation.problems import Findings
 
-Kind: TypeAlias = Literal["run", "responses", "qrels", "dataset", "submission"]
+Kind: TypeAlias = Literal["run", "responses", "qrels", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _LOOKED_AT = 50
@@ -37,8 +36,6 @@ def kind_of(path: Path, *, has_dataset: bool) -> Kind:
         UsageError: It cannot be told.
     """
     if path.is_dir():
-        if any((path / name).exists() for name in NAMES) and not (path / "run.json").exists():
-            return "submission"
         return "dataset" if has_dataset and not (path / "run.json").exists() else "run"
     head = [line for _, line in islice(scan_lines(path, Findings()), _LOOKED_AT) if line.strip()]
     if kind := _by_content(head) or _by_name(path, _CERTAIN_NAMES):

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from convbench.datasets.collection import prepare_store
-from convbench.datasets.store import PassageStore
 from convbench.errors import MissingFileError
 from convbench.validation.problems import SHOWN, Findings
 from convbench.validation.target import Target
 
 
-def check_passages(
-    passage_ids: Iterable[str], line_of: Callable[[str], int | None], target: Target, findings: Findings
-) -> PassageStore | None:
-    """Looks passages up in the collection, and returns it; where its files are not at hand, that is a finding.
+def check_passages(passage_ids: Iterable[str], line_of: Callable[[str], int | None], target: Target, findings: Findings) -> None:
+    """Looks passages up in the collection; where its files are not at hand, that is a finding.
 
     Args:
         passage_ids: The passages, each once.
@@ -29,9 +26,8 @@ def check_passages(
         store = prepare_store(target.dataset, collection, target.cache)
     except MissingFileError as error:
         findings.add("unchecked-passages", reason=error)
-        return None
+        return
     ids = list(passage_ids)
     check = "unknown-passages" if collection.origin == "corpus" else "passages-without-corpus"
     for place, row in enumerate(np.flatnonzero(store.rows(ids) < 0).tolist()):
         findings.add(check, repr(ids[row]), line_of(ids[row]) if place < SHOWN else None, of=f"{len(store):,}")
-    return store

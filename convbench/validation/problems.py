@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convbench.validation.checks import CHECKS, Severity
@@ -17,7 +17,7 @@ class Problem:
     """One thing that is wrong (error), that may mislead (warning), or that is worth knowing (info).
 
     Attributes:
-        check: The check's name, one of ``CHECKS`` or of the dataset audit's.
+        check: The check's name, one of ``CHECKS``, or of the dataset audit's or the leaderboards'.
         severity: How bad it is.
         count: How many cases there are.
         message: One sentence that says what they are.
@@ -78,11 +78,11 @@ class Findings:
 
     def report(self, problem: Problem) -> None:
         """Adds a problem that is complete."""
-        self._reported.append(problem)
+        self._reported.append(replace(problem, message=_printable(problem.message)))
 
     def fail(self, reason: object) -> None:
         """Adds the error that something could not be read at all, or no further."""
-        self.report(Problem("unreadable", CHECKS["unreadable"].severity, 1, _printable(str(reason))))
+        self.report(Problem("unreadable", CHECKS["unreadable"].severity, 1, str(reason)))
 
     def problems(self) -> list[Problem]:
         """Everything that was found, errors first."""

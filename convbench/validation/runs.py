@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convbench.datasets.store import PassageStore
 from convbench.errors import UsageError
 from convbench.harness.folder import RunFolder
 from convbench.validation.coverage import check_header, check_turns
@@ -52,14 +51,11 @@ def scan_run(path: Path, kind: Kind, findings: Findings) -> tuple[str, ScannedRe
     return "joint run" if joint else "TREC run", scanned
 
 
-def compare(scanned: ScannedRecords, target: Target, findings: Findings) -> PassageStore | None:
-    """Compares turns and passages with the dataset's. A file without rankings, or responses, need not cover what is scored by them.
-
-    Returns:
-        The collection, where there are rankings and its files are at hand.
-    """
+def compare(scanned: ScannedRecords, target: Target, findings: Findings) -> None:
+    """Compares turns and passages with the dataset's. A file without rankings, or responses, need not cover what is scored by them."""
     table, dataset = scanned.table, target.dataset
     required = {*(dataset.retrieval_turns().ids if table.passages else ()), *(dataset.response_turns().ids if scanned.responses else ())}
     check_turns(dict(zip(table.turns, table.lines, strict=True)), target, required or {turn.id for turn in dataset.turns}, findings)
     check_header(scanned.header, target, findings)
-    return check_passages(table.passages, table.line_of, target, findings) if table.passages else None
+    if table.passages:
+        check_passages(table.passages, table.line_of, target, findings)

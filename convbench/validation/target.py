@@ -34,7 +34,7 @@ class Datasets:
     """Which dataset to compare with, and where datasets are.
 
     Attributes:
-        name: The dataset that was named, or None; run folders and submissions know their own.
+        name: The dataset that was named, or None; run folders know their own.
         request_of: How to read a dataset, by its name.
         cache: Folder with passage stores.
     """

@@ -13,7 +13,6 @@ from convbench.validation.kinds import Kind, kind_of
 from convbench.validation.problems import Findings, Problem
 from convbench.validation.qrels import check_qrels
 from convbench.validation.runs import check_folder, check_run
-from convbench.validation.submission import check_submission
 from convbench.validation.target import Datasets
 
 _NAMED: tuple[Severity, ...] = ("error", "warning")
@@ -48,7 +47,7 @@ def validate(path: Path, kind: Kind | None, datasets: Datasets) -> Report:
     """Checks a file or folder.
 
     Args:
-        path: A run (TREC, joint, or a run folder), responses, judgements, a dataset's files, or a submission.
+        path: A run (TREC, joint, or a run folder), responses, judgements, or a dataset's files.
         kind: What it is, or None to tell it from its content.
         datasets: The dataset to check ids against, or that the files are of.
 
@@ -68,9 +67,7 @@ def validate(path: Path, kind: Kind | None, datasets: Datasets) -> Report:
         return validate_dataset(replace(datasets.request_of(datasets.name), data=path), datasets.cache)
     what, turns = str(kind), 0
     try:
-        if kind == "submission":
-            turns = check_submission(path, datasets, findings)
-        elif kind == "run" and path.is_dir():
+        if kind == "run" and path.is_dir():
             what, turns = "run folder", check_folder(path, datasets, findings)
         elif kind == "qrels":
             what, turns = "judgements", check_qrels(path, datasets.named(), findings)

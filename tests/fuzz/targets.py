@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import re
 import tempfile
@@ -31,8 +32,9 @@ from convbench.io.jsonl import read_json, read_jsonl
 from convbench.io.runfile import read_run
 from convbench.io.trec import read_qrels
 from convbench.io.trec_run import read_trec_run
+from convbench.leaderboard.check_folder import check_folder
 from convbench.metrics.protocol import Protocol
-from convbench.systems.catalog import system_values
+from convbench.systems.catalog import shipped, system_values
 from convbench.systems.replay import read_records
 from convbench.training.negatives import read_negatives
 from convbench.types import Passage
@@ -123,6 +125,20 @@ def validated(kind: Kind | None) -> Callable[[Path], object]:
     return lambda path: [problem.to_json() for problem in validate(path, kind, Datasets(None, DatasetRequest, scratch())).problems]
 
 
+def submission(root: Path) -> object:
+    """Packs the run, which lies there unpacked so that changes reach what is inside, and checks the submission."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in root.iterdir():
+            if file.name == "run.jsonl":
+                (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 1))
+            else:
+                (folder / file.name).write_bytes(file.read_bytes())
+        report = check_folder(folder, root=shipped("leaderboards"), real_data=None, data=None, cache=scratch())
+    assert not any("could not be checked" in problem.message for problem in report.problems), report.problems
+    return [problem.to_json() for problem in report.problems]
+
+
 TARGETS: dict[str, Target] = {
     "json": Target("json-qrels", only_read(read_json)),
     "jsonl": Target("joint-run", only_read(read_jsonl)),
@@ -172,7 +188,7 @@ TARGETS: dict[str, Target] = {
     "validate-responses": Target("responses", validated("responses")),
     "validate-qrels": Target("qrels", validated("qrels")),
     "validate-json-qrels": Target("json-qrels", validated("qrels")),
-    "validate-submission": Target("submission", validated("submission")),
+    "validate-submission": Target("submission", submission),
 }
 
 

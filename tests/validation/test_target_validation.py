@@ -258,15 +258,13 @@ def test_the_kind_is_told(tmp_path: Path, name: str, text: str, kind: str) -> No
 def test_what_is_nothing_else_may_be_a_dataset(tmp_path: Path, text: str) -> None:
     (tmp_path / "dev.json").write_text(text, encoding="utf-8")
     assert kind_of(tmp_path / "dev.json", has_dataset=True) == "dataset"
-    with pytest.raises(UsageError, match=r"say --kind run\|responses\|qrels\|dataset\|submission"):
+    with pytest.raises(UsageError, match=r"say --kind run\|responses\|qrels\|dataset "):
         kind_of(tmp_path / "dev.json", has_dataset=False)
 
 
 def test_folders(tmp_path: Path) -> None:
     assert kind_of(tmp_path, has_dataset=False) == "run"
     assert kind_of(tmp_path, has_dataset=True) == "dataset"
-    (tmp_path / "manifest.yaml").touch()
-    assert kind_of(tmp_path, has_dataset=True) == "submission"
     (tmp_path / "run.json").touch()
     assert kind_of(tmp_path, has_dataset=True) == "run"
 
