@@ -61,13 +61,23 @@ fuzz: $(VENV)/.dev ## Fuzz every parser for ten minutes
 schema: $(VENV)/.installed ## Write docs/schemas from the code
 	$(BIN)/python -c 'import json; from convbench.harness.results import results_schema; print(json.dumps(results_schema(), indent=2))' > docs/schemas/results.schema.json
 
-bench: $(VENV)/.dev ## Measure
-	$(BIN)/python benchmarks/passage_store.py --out benchmarks/results/passage_store.json
-	$(BIN)/python benchmarks/conversation_reuse.py --out benchmarks/results/conversation_reuse.json
-	$(BIN)/python benchmarks/comparison_statistics.py --out benchmarks/results/comparison_statistics.json
-	$(BIN)/python benchmarks/false_positives.py --out benchmarks/results/false_positives.json
-	$(BIN)/python benchmarks/report_page.py --out benchmarks/results/report_page.json
-	$(BIN)/python benchmarks/training_throughput.py --out benchmarks/results/training_throughput.json
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]' -c constraints.txt
+	@touch $@
+
+# Each script writes benchmarks/results/NAME.json; the page is made of them all.
+BENCHMARKS := retrieval_scoring trec_scoring rouge bertscore bm25_search dense_search encoding int8_encoding conversation_reuse generation \
+	training_step training_throughput comparison_statistics false_positives end_to_end start_up passage_store report_page leaderboard_verify
+SAMPLES ?= ../shared/data
+
+bench: $(addprefix bench-,$(BENCHMARKS)) ## Measure every path beside its peer, in about half an hour
+	$(BIN)/python benchmarks/page.py
+
+bench-end_to_end: $(VENV)/.bench
+	$(BIN)/python benchmarks/end_to_end.py $(if $(wildcard $(SAMPLES)/topiocqa),--real-data $(SAMPLES)/topiocqa) --out benchmarks/results/end_to_end.json
+
+bench-%: $(VENV)/.bench
+	$(BIN)/python benchmarks/$*.py --out benchmarks/results/$*.json
 
 clean: ## Remove the environment and everything made by the demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

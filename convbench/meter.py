@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ class Meter:
         self._seconds: dict[str, float] = {}
         self._models: dict[str, int] = {}
         self._indexes: dict[str, int] = {}
+        self._agreements: dict[str, dict[str, Any]] = {}
         self._open: list[str] = []
         self._since = 0.0
 
@@ -53,15 +54,21 @@ class Meter:
         """Notes an index that was opened, in bytes."""
         self._indexes[name] = size
 
+    def agreement(self, name: str, measured: Mapping[str, Any]) -> None:
+        """Notes how far an approximate encoder agrees with the exact one."""
+        self._agreements[name] = dict(measured)
+
     def take(self) -> dict[str, Any]:
         """What was collected since the last call; empties the meter.
 
         Returns:
             ``phases`` (name -> ``seconds``, ``turns`` and whatever was counted), ``models`` (name -> parameters) and ``indexes``
-            (name -> bytes).
+            (name -> bytes); where an encoder was approximate also ``agreements`` (name -> what was measured).
         """
         phases = {name: {"seconds": round(self._seconds.get(name, 0.0), 6), **counts} for name, counts in self._phases.items()}
-        taken = {"phases": phases, "models": self._models, "indexes": self._indexes}
+        taken: dict[str, Any] = {"phases": phases, "models": self._models, "indexes": self._indexes}
+        if self._agreements:
+            taken["agreements"], self._agreements = self._agreements, {}
         self._phases, self._seconds, self._models, self._indexes = {}, {}, {}, {}
         return taken
 

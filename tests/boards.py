@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def track(name: str, **changes: Any) -> dict[str, Any]:
 def score(measure: str, value: float | None, turns: int = 120, **changes: Any) -> dict[str, Any]:
     side = next(side for side, measures in MEASURES.items() if measure in measures)
     values: dict[str, Any] = {"measure": measure, "side": side, "signature": f"{measure}|v=1", "value": value, "n_turns": turns}
+    values["n_conversations"] = 52
     if value is not None:
         values["interval"] = [round(value - 0.04, 4), round(min(value + 0.04, 1), 4)]
         values["by_depth"] = {depth: [round(min(value + step, 1), 4), 60 - 8 * int(depth)] for depth, step in DEPTHS.items()}
@@ -68,10 +71,13 @@ def write_submission(
     folder.mkdir(parents=True)
     manifest = {"id": id_, "track": track_name, "name": id_.title(), "kind": "two-stage", "submitted": "2026-03-01", **(card or {})}
     (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest, allow_unicode=True), encoding="utf-8")
+    (folder / "run.jsonl.gz").write_bytes(gzip.compress(id_.encode(), mtime=0))  # building never reads it
     if values is not None:
         verified = {
             "schema_version": 1,
             "key": "0" * 64,
+            "manifest_sha256": sha256((folder / "manifest.yaml").read_bytes()).hexdigest(),
+            "run_sha256": sha256((folder / "run.jsonl.gz").read_bytes()).hexdigest(),
             "level": level,
             "findings": [dict(zip(("check", "severity", "message"), finding, strict=True)) for finding in findings],
             "scores": [score(measure, value) for measure, value in values.items()],

@@ -141,6 +141,11 @@ LAUGHS = "a: &a [x, x, x, x]\n" + "".join(f"{new}: &{new} [*{old}, *{old}, *{old
     [
         (LAUGHS, r":1: anchors and aliases \(& and \*\) are not read; write the value out"),
         ("name: a\nother: *name\n", ":2: anchors and aliases"),
+        ("name: a\nname: b\n", ":2: the key 'name' appears twice in one mapping; keep one"),
+        ("a: {b: 1,\n  c: 2,\n  b: 1}\n", ":3: the key 'b' appears twice"),
+        ("- 1: a\n  1: b\n", ":2: the key '1' appears twice"),
+        ("time: 190:20:30\n", ":1: '190:20:30' is read as a number in base 60; put it in quotes, or write the number out"),
+        ("time: 1:20.5\n", ":1: '1:20.5' is read as a number in base 60"),
         ("name: a\nother: &b\n", ":2: anchors and aliases"),
         ("name: " + "[" * 100_000, ":1: nested deeper than 64 levels, the most that is read"),
         ("- " * 100_000, ":1: nested deeper than 64 levels"),

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-HEAVY = {"torch", "transformers", "faiss", "pyarrow", "bm25s", "ir_measures", "numba", "pandas"}
+HEAVY = {"torch", "transformers", "faiss", "pyarrow", "bm25s", "ir_measures", "numba", "pandas", "scipy"}
 HELP = "import sys; from convbench.cli.main import main; sys.argv = ['convbench', *{arguments!r}]; main()"
 LOADED = "import json, sys; print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)), file=sys.stderr)"
 BUDGET = 0.3

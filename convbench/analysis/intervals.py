@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +47,8 @@ def bca_interval(
         Shape (columns, 2); the percentile interval where nothing can be corrected: all samples are equal or lie on one side of the
         estimate, or the jackknife is not defined.
     """
+    from scipy.special import ndtr, ndtri
+
     pulls = jackknife.mean(axis=0) - jackknife
     spread = np.sum(pulls**2, axis=0)
     equal = _EQUAL * np.sqrt(spread)

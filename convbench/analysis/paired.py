@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.correlation import intraclass_correlation
@@ -112,6 +111,8 @@ def paired_differences(differences: NDArray[np.float64], clusters: Clusters, pla
 
 def minimum_detectable(standard_error: float, level: float = 0.95, power: float = POWER) -> float:
     """The smallest true difference that a two-sided test would find with the given power: (z of the level + z of the power) × error."""
+    from scipy.special import ndtri
+
     return float((ndtri((1 + level) / 2) + ndtri(power)) * standard_error)
 
 

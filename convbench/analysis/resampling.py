@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BLOCK = 2**22
 """Draws held in memory at a time (32 MiB)."""
 
-_EQUAL = 1e-12
+EQUAL = 1e-12
 """Sums that differ by less than this share of the sum of absolute values are one value: their terms were added in another order."""
 
 
@@ -83,15 +83,15 @@ def sign_flip_p(differences: NDArray[np.float64], clusters: Clusters, plan: Resa
         Shape (columns,).
     """
     sums, _ = clusters.totals(differences)
-    observed = np.abs(sums.sum(axis=0)) - _EQUAL * np.nansum(np.abs(differences), axis=0)
+    observed = np.abs(sums.sum(axis=0)) - EQUAL * np.nansum(np.abs(differences), axis=0)
     extreme, flips = np.zeros(sums.shape[1]), 0
-    for signs in _signs(len(sums), plan):
+    for signs in signs_of(len(sums), plan):
         extreme += (np.abs(signs @ sums) >= observed).sum(axis=0)
         flips += len(signs)
     return (extreme + 1.0) / (flips + 1.0)
 
 
-def _signs(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
+def signs_of(clusters: int, plan: Resampling) -> Iterator[NDArray[np.float64]]:
     """Blocks of flips, shape (block, clusters): drawn, or all but the data themselves where those are no more than B."""
     if 2**clusters - 1 <= plan.resamples:
         flips = np.arange(1, 2**clusters)

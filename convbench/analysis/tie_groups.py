@@ -8,22 +8,33 @@ from collections.abc import Collection, Sequence
 _LETTER = re.compile(r"\(..\)|.")
 
 
-def tie_groups(order: Sequence[int], separated: Collection[tuple[int, int]]) -> dict[int, str]:
-    """Letters for systems: two that share a letter are not told apart (compact letter display; Piepho 2004, insert and absorb).
+def tie_groups(order: Sequence[int], separated: Collection[tuple[int, int]], most: int | None = None) -> dict[int, str]:
+    """Letters for systems: two that share a letter are not told apart.
+
+    The letters are those of the compact letter display (Piepho 2004): a group is a largest set of systems of which no two are told apart.
+    Here systems are inserted one by one, and a set that another holds is absorbed.
 
     Args:
         order: Systems, best first; the first letter goes to the group of the best.
         separated: Pairs that a test tells apart, in either order.
+        most: Groups at most: of 2 n systems there can be 2^n.
 
     Returns:
-        System -> its letters: ``a``, ``ab``, ``b`` ... (``z`` is followed by ``aa`` in parentheses).
+        System -> its letters: ``a``, ``ab``, ``b`` ... (``z`` is followed by ``aa`` in parentheses); nothing where there are more than
+        ``most`` groups.
     """
-    groups: list[frozenset[int]] = [frozenset(order)]
-    for one, other in sorted(separated):
-        split: list[frozenset[int]] = []
+    apart: dict[int, set[int]] = {system: set() for system in order}
+    for one, other in separated:
+        apart[one].add(other)
+        apart[other].add(one)
+    groups: list[frozenset[int]] = []
+    for system in order:
+        split: list[frozenset[int]] = [frozenset([system])]
         for group in groups:
-            split += [group - {one}, group - {other}] if {one, other} <= group else [group]
+            split += [group, (group - apart[system]) | {system}]
         groups = [group for place, group in enumerate(split) if not _absorbed(group, place, split)]
+        if most is not None and len(groups) > most:  # a further system never makes them fewer
+            return {}
     rank = {system: place for place, system in enumerate(order)}
     groups.sort(key=lambda group: sorted(rank[system] for system in group))
     return {system: "".join(_letter(number) for number, group in enumerate(groups) if system in group) for system in order}

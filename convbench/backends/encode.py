@@ -1,4 +1,4 @@
-"""Encoding inputs the plain way: one forward pass over each, in batches of like length."""
+"""Encoding inputs the plain way: one forward pass over each, in batches of like length; one by one in 8-bit integers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convbench.backends.base import Vectors
-from convbench.backends.batches import length_batches
+from convbench.backends.batches import batch_limit, length_batches
 from convbench.backends.loaded import Loaded
 from convbench.backends.masks import bidirectional
 from convbench.backends.pooling import pool
@@ -24,19 +24,25 @@ def encode_inputs(loaded: Loaded, inputs: Sequence[Ids], meter: Meter, *, batch_
         loaded: The model.
         inputs: Token ids of each input, opening and closing tokens included.
         meter: Where forward passes and tokens are counted.
-        batch_tokens: Most tokens in a batch.
+        batch_tokens: Most tokens in a batch; on a processor there are fewer (``batch_limit``).
         skip: Tokens at the start of each input that are not pooled.
 
     Returns:
         Shape (inputs, dim), float32.
     """
     vectors: list[Any] = [None] * len(inputs)
-    for batch in length_batches([len(ids) for ids in inputs], batch_tokens):
+    limit = 1 if loaded.is_int8 else batch_limit(loaded.device, batch_tokens)
+    for batch in length_batches([len(ids) for ids in inputs], limit):
         encoded = encode_batch(loaded, [inputs[index] for index in batch], skip=skip, padding=loaded.profile.padding)
         meter.count(forward_passes=1, tokens_in=sum(len(inputs[index]) for index in batch))
         for index, vector in zip(batch, encoded, strict=True):
             vectors[index] = vector
-    return np.stack(vectors) if vectors else np.empty((0, loaded.dim), dtype=np.float32)
+    if not vectors:
+        return np.empty((0, loaded.dim), dtype=np.float32)
+    stacked: Vectors = np.stack(vectors)
+    if loaded.approximation is not None:
+        loaded.approximation.compare(inputs, stacked, meter, skip=skip)
+    return stacked
 
 
 def encode_batch(loaded: Loaded, inputs: Sequence[Ids], *, skip: int, padding: str) -> Vectors:

@@ -11,12 +11,12 @@ from convbench.backends.checkpoint import Checkpoint, open_checkpoint
 from convbench.backends.encode import encode_inputs
 from convbench.backends.inputs import unpooled
 from convbench.backends.known import profile_of
-from convbench.backends.loaded import Kind, Loaded, can_respond, load, resolved
+from convbench.backends.loaded import Kind, Loaded, can_respond, load, refuse_int8, resolved
 from convbench.backends.placement import ModelConfig
 from convbench.backends.profile import Profile
 from convbench.meter import Meter
 
-VERSION = 2
+VERSION = 3
 
 
 class HFEncoder:
@@ -50,8 +50,10 @@ class HFEncoder:
 
     @property
     def kind(self) -> Kind:
-        """What is loaded of the checkpoint."""
-        return "decoder" if self._to_respond and can_respond(self.checkpoint, self.profile) else "encoder"
+        """What is loaded of the checkpoint; raises ``UsageError`` where it is to write in 8-bit integers."""
+        kind: Kind = "decoder" if self._to_respond and can_respond(self.checkpoint, self.profile) else "encoder"
+        refuse_int8(self.config, kind)
+        return kind
 
     @cached_property
     def _own(self) -> Loaded:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from convbench.backends.approximation import Approximation, in_int8
 from convbench.backends.checkpoint import Checkpoint, open_checkpoint
 from convbench.backends.known import profile_of
 from convbench.backends.load import load_causal, load_encoder, load_head, load_tokenizer
 from convbench.backends.placement import ModelConfig, resolve_device, resolve_dtype
 from convbench.backends.profile import Lengths, Profile
 from convbench.backends.tokens import InputForm
-from convbench.errors import ResourceError
+from convbench.errors import ResourceError, UsageError
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["encoder", "decoder"]
+
+_COMPARED = 1_000_000_000
+"""Most parameters of a model in half precision that is compared with itself in full: larger ones take too long on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,11 @@ class Loaded:
         model: The whole model; of a decoder with the head that writes.
         head: What comes after pooling, or None.
         device: Where it computes.
-        dtype: In which precision.
+        dtype: In which precision; of a model in 8-bit integers that of all but its linear layers.
         lengths: The profile's, lowered to what the model has positions for.
+        is_int8: Whether linear layers compute in 8-bit integers. What they are given is scaled by all that stands in a batch, so texts are
+            encoded one by one, and a vector depends on nothing but its text.
+        approximation: What is compared with exact vectors, where these are not.
     """
 
     checkpoint: Checkpoint
@@ -46,6 +53,8 @@ class Loaded:
     device: str
     dtype: str
     lengths: Lengths
+    is_int8: bool = False
+    approximation: Approximation | None = None
 
     @property
     def body(self) -> Any:
@@ -129,15 +138,39 @@ def load(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
 
     Raises:
         ResourceError: It cannot be had, is broken, or does not compute what its profile says.
-        UsageError: Nothing says how it wants to be used.
+        UsageError: Nothing says how it wants to be used, or it is to write in 8-bit integers.
     """
     from convbench.backends.probes import verify
+
+    refuse_int8(config, kind)
 
     loaded = assemble(config, kind, offline=offline)
     verify(loaded)
     if loaded.pads_with_another:
         log.info("%s has no pad token: %s is used, and masked", loaded.checkpoint.label, loaded.tokenizer.pad_token)
-    return loaded
+    return _approximate(loaded, config, offline=offline) if kind == "encoder" else loaded
+
+
+def refuse_int8(config: ModelConfig, kind: Kind) -> None:
+    """Raises ``UsageError`` where a model is to write in 8-bit integers."""
+    if config.dtype == "int8" and kind == "decoder":
+        raise UsageError(f"{config.model}: dtype int8 is for encoding, and this model writes too; set dtype: float32, or decoding: null")
+
+
+def _approximate(loaded: Loaded, config: ModelConfig, *, offline: bool) -> Loaded:
+    """In 8-bit integers where asked for; to be compared with the exact model where it computes less exactly than it was stored."""
+    stored = _stored(loaded.checkpoint) or "float32"
+    halved = config.dtype in ("float16", "bfloat16") and stored == "float32"
+    if config.dtype != "int8" and not (halved and loaded.checkpoint.parameters_of("encoder") <= _COMPARED):
+        return loaded
+
+    def exact() -> Loaded:
+        return assemble(config.model_copy(update={"dtype": "float32", "device": "cpu"}), "encoder", offline=offline)
+
+    approximation = Approximation(f"{loaded.checkpoint.label} in {config.dtype}", exact)
+    if config.dtype != "int8":
+        return replace(loaded, approximation=approximation)
+    return replace(loaded, model=in_int8(loaded.model, loaded.checkpoint.label), is_int8=True, approximation=approximation)
 
 
 def assemble(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
@@ -145,6 +178,7 @@ def assemble(config: ModelConfig, kind: Kind, *, offline: bool) -> Loaded:
     checkpoint = open_checkpoint(config.model, offline=offline, revision=config.revision)
     profile, _ = profile_of(checkpoint, config.profile)
     device, dtype = resolved(config, checkpoint)
+    dtype = "float32" if dtype == "int8" else dtype  # it is made of the float model
     tokenizer = load_tokenizer(checkpoint, padding_side=profile.padding)
     read = load_encoder if kind == "encoder" else load_causal
     return Loaded(
@@ -169,8 +203,13 @@ def can_respond(checkpoint: Checkpoint, profile: Profile) -> bool:
 def resolved(config: ModelConfig, checkpoint: Checkpoint) -> tuple[str, str]:
     """Device and precision that a checkpoint runs on."""
     device = resolve_device(config.device)
-    stored = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
-    return device, resolve_dtype(config.dtype, device, stored)
+    return device, resolve_dtype(config.dtype, device, _stored(checkpoint))
+
+
+def _stored(checkpoint: Checkpoint) -> str | None:
+    """The precision that the configuration names."""
+    stored: str | None = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
+    return stored
 
 
 def fitted(lengths: Lengths, positions: int | None) -> Lengths:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convbench.backends.base import Vectors
-from convbench.backends.batches import length_batches
+from convbench.backends.batches import batch_limit, length_batches
 from convbench.backends.decoder import Reading, read
 from convbench.backends.encode import encode_inputs, finished
 from convbench.backends.loaded import Loaded
@@ -41,7 +41,7 @@ def can_share(loaded: Loaded) -> bool:
     profile = loaded.profile
     causal = profile.attention == "causal" and loaded.is_causal
     cached = {"past_key_values", "use_cache"} <= loaded.body_arguments and not loaded.masks_by_place
-    return profile.pooling == "last" and causal and cached and loaded.takes_positions
+    return profile.pooling == "last" and causal and cached and loaded.takes_positions and not loaded.is_int8
 
 
 def encode_apart(loaded: Loaded, sessions: Sequence[Tokens], branch: Tokens, meter: Meter, *, batch_tokens: int, skip: int = 0) -> Vectors:
@@ -90,7 +90,7 @@ def encode_together(
     runs = [_chains(sessions, branch, trunk) for sessions, trunk in zip(conversations, known, strict=True)]
     chains = [chain for run in runs for chain in run]
     encoded: list[list[EncodedSession]] = [[]] * len(chains)
-    for batch in length_batches([len(chain.new) for chain in chains], batch_tokens):
+    for batch in length_batches([len(chain.new) for chain in chains], batch_limit(loaded.device, batch_tokens)):
         rows = [chains[index] for index in batch]
         with torch.inference_mode():
             states, trunks = read(loaded, rows, meter, keep=keep)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convbench.cli.board_options import DIFFERS, data_options, json_option, root_option, writable_root
-from convbench.errors import MissingFileError, RunFileError
+from convbench.errors import InvariantError, MissingFileError, RunFileError
 
 if TYPE_CHECKING:
     from convbench.leaderboard.track_data import Files
@@ -37,14 +37,15 @@ def command(
 ) -> None:
     """Score submissions again, and write what came of it beside each (verified.json).
 
-    Exit code 4: one was refused. 3: the data of a track that --track names are not at hand; other tracks are passed over then.
+    Exit code 7: verifying one broke for no fault of its own, and its verified.json stays as it was. 4: one was refused. 3: the data of a
+    track that --track names are not at hand; other tracks are passed over then.
 
     \b
     convbench leaderboard verify --track topiocqa-mini
     convbench leaderboard verify --real-data path/to/samples
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.cli.verified_table import as_json as plain_outcome
-    from convbench.cli.verified_table import refusal_lines, track_lines
+    from convbench.cli.verified_table import broken_line, refusal_lines, track_lines
     from convbench.leaderboard.track import read_track
     from convbench.leaderboard.verify import verify
 
@@ -60,6 +61,11 @@ def command(
     changed = [f"{outcome.track}/{outcome.submission}: verified.json was not what it is now" for outcome in verified if outcome.changed]
     for line in [*refusals, *(changed if check else [])]:
         click.echo(line, err=True)
+    broken = [outcome for outcome in outcomes if outcome.broken]
+    for outcome in broken:
+        click.echo(broken_line(outcome), err=True)
+    if broken:
+        context.exit(InvariantError.exit_code)
     if refusals:
         context.exit(RunFileError.exit_code)
     if tracks and len(verified) < len(outcomes):

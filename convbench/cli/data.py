@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
 from convbench.cli.audit import audit_command
-from convbench.cli.options import Source, data_options, environment_options
+from convbench.cli.prepare import prepare_command
 
 
 @click.group("data")
@@ -56,39 +55,5 @@ def info_command(dataset: str, as_json: bool) -> None:
     click.echo(f"\n{card.citation.strip()}")
 
 
-@command.command("prepare")
-@click.argument("dataset")
-@data_options
-@environment_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def prepare_command(dataset: str, source: Source, cache: Path | None, offline: bool, as_json: bool) -> None:
-    """Read DATASET's files, check them, and build its passage store. Resumable; a second call finds everything done.
-
-    \b
-    convbench data prepare topiocqa --data path/to/topiocqa
-    """  # noqa: D301 - click leaves the lines after a backspace as they are
-    from convbench.datasets.collection import prepare_store
-    from convbench.io.cache import cache_root
-
-    opened = source.open(dataset)
-    store = prepare_store(opened, opened.adapter.collection(), cache or cache_root())
-    summary = {
-        "dataset": opened.name,
-        "split": opened.split,
-        "conversations": len(opened.conversations),
-        "turns": len(opened.turns),
-        "judged_turns": len(opened.retrieval_turns().ids),
-        "turns_with_rewrite": sum(turn.rewrite is not None for turn in opened.turns),
-        "collection": opened.adapter.collection().origin,
-        "passages": len(store),
-        "sha256": store.sha256,
-        "notes": list(opened.notes),
-    }
-    if as_json:
-        click.echo(json.dumps(summary, ensure_ascii=False))
-        return
-    for key, value in summary.items():
-        click.echo(f"{key:<18} {value}")
-
-
+command.add_command(prepare_command)
 command.add_command(audit_command)

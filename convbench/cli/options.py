@@ -123,6 +123,11 @@ def metric_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--bertscore-idf", is_flag=True, help="Weigh tokens by how rare they are in the references."),
         click.option("--bertscore-rescale", is_flag=True, help="Rescale BERTScore with bert-score's English baseline of the model."),
         click.option(
+            "--reference",
+            is_flag=True,
+            help="Compute retrieval measures with ir_measures instead of our faster way; the values are the same.",
+        ),
+        click.option(
             "--metric-set",
             "metric_settings",
             multiple=True,
@@ -218,7 +223,8 @@ def read_profile(profile: str | None) -> str | dict[str, Any] | None:
 
 
 _SELECTION = (
-    "protocols", "metrics", "bertscore_model", "bertscore_layer", "bertscore_idf", "bertscore_rescale", "metric_settings",
+    "protocols", "metrics", "bertscore_model", "bertscore_layer", "bertscore_idf", "bertscore_rescale", "reference",
+    "metric_settings",
 )  # fmt: skip
 
 
@@ -230,12 +236,13 @@ def _selection(
     bertscore_layer: int | None,
     bertscore_idf: bool,
     bertscore_rescale: bool,
+    reference: bool,
     metric_settings: tuple[str, ...],
     cache: Path | None,
     offline: bool,
 ) -> Selection:
     from convbench.metrics import METRICS
-    from convbench.metrics.selection import Selection
+    from convbench.metrics.selection import BY_REFERENCE, Selection
 
     families = [part.strip() for part in metrics.split(",")] if metrics is not None else None
     for name in families or ():
@@ -243,6 +250,8 @@ def _selection(
     settings: dict[str, dict[str, Any]] = {"bertscore": {"model": bertscore_model, "num_layers": bertscore_layer, "offline": offline}}
     settings |= {"entailment": {"offline": offline}, "judge": {"offline": offline, **({"cache": cache / "chat"} if cache else {})}}
     settings["bertscore"] |= {key: True for key, on in (("idf", bertscore_idf), ("rescale", bertscore_rescale)) if on}
+    if reference:
+        settings |= {family: dict(chosen) for family, chosen in BY_REFERENCE.items()}
     for key, value in parse_options(metric_settings, "--metric-set", "FAMILY.KEY=VALUE").items():
         family, dot, setting = key.partition(".")
         if not dot:

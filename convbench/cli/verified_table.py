@@ -44,6 +44,12 @@ def refusal_lines(outcome: Outcome) -> list[str]:
     return [_line(f"refused: {outcome.track}/{outcome.submission}: {finding.check}: {finding.message}") for finding in found]
 
 
+def broken_line(outcome: Outcome) -> str:
+    """That a submission could not be verified, and what broke."""
+    stays = "its verified.json stays as it was; this is no fault of the submission, please report it"
+    return _line(f"not verified: {outcome.track}/{outcome.submission}: {outcome.reason}; {stays}")
+
+
 def as_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome in plain values."""
     verified = outcome.verified.model_dump(mode="json") if outcome.verified is not None else None

@@ -37,7 +37,7 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without what lets a small file fill the memory or keep the processor busy for minutes, and without broken text."""
+    """The safe loader, without what fills the memory or keeps the processor busy for minutes, broken text, and what is easily misread."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -54,12 +54,27 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         if isinstance(node, yaml.ScalarNode):
             _check_scalar(node)
+        elif isinstance(node, yaml.MappingNode):
+            _check_keys(node)
         return node
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    """PyYAML keeps the last of two values of one key without a word."""
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                raise _Refused(problem=f"the key {key.value!r:.80} appears twice in one mapping; keep one", problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
 
 
 def _check_scalar(node: yaml.ScalarNode) -> None:
     if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
         raise _Refused(problem=f"a number of more than {_MAX_DIGITS} digits is not read", problem_mark=node.start_mark)
+    if node.tag in _NUMBERS and ":" in node.value:
+        problem = f"{node.value!r:.80} is read as a number in base 60; put it in quotes, or write the number out"
+        raise _Refused(problem=problem, problem_mark=node.start_mark)
     try:
         node.value.encode()
     except UnicodeEncodeError as error:
@@ -72,7 +87,8 @@ def read_document(path: Path) -> Document:
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: Not YAML, larger than ``MAX_YAML`` bytes, nested deeper than ``MAX_YAML_DEPTH`` levels, or with an anchor.
+        DataError: Not YAML, larger than ``MAX_YAML`` bytes, nested deeper than ``MAX_YAML_DEPTH`` levels, or with an anchor, a key twice in
+            one mapping, or a number in base 60.
     """
     try:
         with path.open("rb") as file:

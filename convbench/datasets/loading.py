@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,13 +14,13 @@ from convbench.config import load_config
 from convbench.datasets import DATASETS
 from convbench.datasets.base import DatasetAdapter, DatasetCard, DatasetSource
 from convbench.datasets.declaration import DeclaringAdapter, Facts
+from convbench.datasets.download.places import prepared_root
+from convbench.datasets.given_rewrites import with_rewrites
 from convbench.datasets.selection import Selection, select
 from convbench.errors import DataError, UsageError
-from convbench.io.cache import remembered_sha256
-from convbench.io.jsonl import read_jsonl
-from convbench.io.records import Record
+from convbench.io.cache import cache_root, remembered_sha256
 from convbench.registry import did_you_mean
-from convbench.types import HIGHEST_GRADE, Conversation, Exchange, Turn, TurnSet
+from convbench.types import HIGHEST_GRADE, Conversation, Turn, TurnSet
 
 _HERE = Path(__file__).parent
 MINI = "mini"
@@ -32,7 +32,8 @@ class DatasetRequest:
 
     Attributes:
         name: The dataset.
-        data: Folder with official files; None means the bundled mini set.
+        data: Folder with official files; None means the bundled mini set or, where another split is named, the files that
+            ``convbench data prepare`` put into the cache.
         split: The split, or None for the adapter's default (``mini`` for the bundled set).
         corpus: Corpus file or folder, where it lies elsewhere.
         rewrites: JSONL of ``{turn_id, rewrite}``.
@@ -121,11 +122,22 @@ def load_card(name: str) -> DatasetCard:
 
 def dataset_facts(request: DatasetRequest) -> Facts:
     """Name, card and splits: what the dataset declares of itself where its adapter reads that, else what is known of it."""
+    request = _with_prepared(request)
     adapter = adapter_class(request.name)
     declares: object = adapter  # the protocol of classes, which a type of DatasetAdapter is not known to have
     if isinstance(declares, DeclaringAdapter):
         return declares.facts(request.data or _bundled_root(request.name))
     return Facts(request.name, load_card(request.name), adapter.splits, adapter.default_split)
+
+
+def check_names(request: DatasetRequest) -> None:
+    """Refuses an unknown dataset, split or option, before its files are looked for.
+
+    Raises:
+        UsageError: With a suggestion.
+    """
+    _resolve_split(dataset_facts(request), request)
+    _resolve_options(adapter_class(request.name), request.options or {})
 
 
 def open_dataset(request: DatasetRequest) -> Dataset:
@@ -136,6 +148,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         MissingFileError: A file is not there, or several could be meant.
         DataError: A record is malformed.
     """
+    request = _with_prepared(request)
     adapter_type = adapter_class(request.name)
     root = request.data or _bundled_root(request.name)
     facts = dataset_facts(request)
@@ -151,7 +164,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     notes = list(facts.notes)
     files = adapter.files()
     if rewrites is not None and (request.rewrites or rewrites.exists()):
-        conversations = _with_rewrites(conversations, rewrites, notes)
+        conversations = with_rewrites(conversations, rewrites, notes)
         files = (*files, rewrites)
     if request.conversations is not None:  # before the limit: the rule needs all conversations, or it would hold out others
         conversations = _selected(conversations, request.conversations, facts.name, split, notes)
@@ -161,6 +174,14 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         if len(conversations) < total:
             notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {facts.name}")
     return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None)
+
+
+def _with_prepared(request: DatasetRequest) -> DatasetRequest:
+    """The request with the folder of prepared files, where a split is named that only official files have and no folder is given."""
+    adapter_class(request.name)  # its name becomes part of a path
+    if request.data is not None or request.split in (None, MINI):
+        return request
+    return replace(request, data=prepared_root(request.name, cache_root()))
 
 
 def _selected(
@@ -193,7 +214,10 @@ def _resolve_split(facts: Facts, request: DatasetRequest) -> str:
     if wanted is None:
         raise UsageError(f"{facts.name} has several splits and declares none as default_split: name one with --split. Known: {known}")
     if request.data is None and wanted != MINI:
-        raise UsageError(f"{facts.name}: split {wanted!r} needs the official files: give them with --data DIR (bundled: {MINI!r})")
+        raise UsageError(
+            f"{facts.name}: split {wanted!r} needs the official files: give them with --data DIR, or fetch them with "
+            f"`convbench data prepare {facts.name} --tier full` (bundled: {MINI!r})"
+        )
     if wanted not in facts.splits:
         raise UsageError(f"{facts.name} has no split {wanted!r}.{did_you_mean(wanted, facts.splits)} Known: {known}")
     return facts.splits[wanted]
@@ -216,31 +240,3 @@ def _resolve_options(adapter: type[DatasetAdapter], given: Mapping[str, str]) ->
         if value not in allowed:
             raise UsageError(f"{adapter.name}: option {name!r} cannot be {value!r}; expected one of {', '.join(allowed)}")
     return {name: given.get(name, values[0]) for name, values in adapter.option_values.items()}
-
-
-def _with_rewrites(conversations: Sequence[Conversation], path: Path, notes: list[str]) -> tuple[Conversation, ...]:
-    rewrites: dict[str, str] = {}
-    for line, value in read_jsonl(path):
-        record = Record(path, value, line=line)
-        turn_id = record.get("turn_id", str)
-        if turn_id in rewrites:
-            raise record.error(f"a second rewrite for turn {turn_id!r}")
-        rewrites[turn_id] = record.get("rewrite", str)
-    known = {turn.id for conversation in conversations for turn in conversation.turns}
-    spare = [turn_id for turn_id in rewrites if turn_id not in known]
-    if len(spare) == len(rewrites):
-        raise DataError(path, f"none of its {len(rewrites)} rewrites is for a turn of this split (first: {', '.join(spare[:3])})")
-    if spare:
-        notes.append(f"{path.name}: {len(spare)} rewrites are for turns outside this split (first: {', '.join(spare[:3])})")
-    return tuple(replace(c, turns=tuple(_rewritten(c.turns, rewrites))) for c in conversations)
-
-
-def _rewritten(turns: Sequence[Turn], rewrites: Mapping[str, str]) -> Iterator[Turn]:
-    """The turns of one conversation. Their histories share exchanges and go on sharing them: copies would grow with the turns' square."""
-    shared: dict[int, Exchange] = {}
-    for turn in turns:
-        for exchange in turn.history:
-            if id(exchange) not in shared:
-                shared[id(exchange)] = replace(exchange, rewrite=rewrites.get(exchange.turn_id, exchange.rewrite))
-        history = tuple(shared[id(exchange)] for exchange in turn.history)
-        yield replace(turn, rewrite=rewrites.get(turn.id, turn.rewrite), history=history)

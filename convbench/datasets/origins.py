@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -55,6 +56,12 @@ def known_name(text: str) -> str | None:
     return _names().get(_letters(text))
 
 
+def spellings() -> Mapping[str, str]:
+    """Every spelling of a name that the table has, and the name."""
+    table = _table()
+    return {name: name for name in (*table.origins, *DATASETS.names())} | table.spellings
+
+
 def origins_of(dataset: str, split: str) -> list[Origin]:
     """What a split of a dataset is known to hold."""
     return [origin for origin in _table().datasets.get(dataset, []) if origin.splits is None or split in origin.splits]
@@ -75,10 +82,7 @@ def _letters(text: str) -> str:
 @cache
 def _names() -> dict[str, str]:
     """Letters and digits of a name -> the name."""
-    table = _table()
-    return {_letters(name): name for name in (*table.origins, *DATASETS.names())} | {
-        _letters(spelling): name for spelling, name in table.spellings.items()
-    }
+    return {_letters(spelling): name for spelling, name in spellings().items()}
 
 
 @cache

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from convbench.harness.folder import RunFolder
-from convbench.harness.results import Cost, IndexRecall, Machine, PhaseCost, ServerCost
+from convbench.harness.results import Cost, EncoderAgreement, IndexRecall, Machine, PhaseCost, ServerCost
 from convbench.harness.stage_output import append_lines
 from convbench.io.atomic import atomic_path
 
-_ONCE = ("open", "index", "recall")
-"""Phases that answering turns does not need: loading, building, and measuring what an approximate index finds."""
+_ONCE = ("open", "index", "recall", "agreement")
+"""Phases that answering turns does not need: loading, building, and measuring what an approximate index finds or an approximate encoder
+gives."""
 
 
 class CostLog:
@@ -98,11 +99,13 @@ def added_up(entries: Iterable[Mapping[str, Any]], turns: int) -> Cost:
     """The cost of a run of ``turns`` turns from the lines of its logs, stage by stage."""
     models: dict[str, int] = {}
     indexes: dict[str, int] = {}
+    agreements: dict[str, EncoderAgreement] = {}
     counts: dict[str, Counter[str]] = {}
     machine: dict[str, Any] = {}
     for entry in entries:
         models |= entry["models"]
         indexes |= entry["indexes"]
+        agreements |= {name: EncoderAgreement(**measured) for name, measured in entry.get("agreements", {}).items()}
         machine |= {name: value for name, value in entry.get("machine", {}).items() if value is not None}  # not every stage has a device
         for name, phase in entry["phases"].items():
             counts.setdefault(name, Counter()).update(phase)
@@ -120,6 +123,7 @@ def added_up(entries: Iterable[Mapping[str, Any]], turns: int) -> Cost:
         phases=phases,
         server=_server(counts.values()),
         recall=_recall(counts.values()),
+        agreements=agreements,
         environment=Machine(**machine) if machine else None,
     )
 

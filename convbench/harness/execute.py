@@ -105,13 +105,16 @@ class Execution:
             log.info("%s: going on after %d of %d turns", output.name, finished, output.total)
         started = time.perf_counter()
         prepare()
+        made: list[Row] = []
         with progress_bar(output.name, output.total, done=finished) as advance:
             for number, batch in enumerate(batches[done:], start=done):
-                output.append(run(number, batch))
+                rows = run(number, batch)
+                output.append(rows)
+                made += rows
                 advance(len(batch))
         output.finish()
         self.seconds[output.name] = round(time.perf_counter() - started, 3)
-        return output.rows()
+        return output.rows() if done else made
 
     def _header(self) -> dict[str, object]:
         """The run file's header: only what is the same for every execution of the same plan."""

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,26 @@ from typing import Any
 import convbench
 
 _PACKAGES = (
-    "bert-score", "bm25s", "faiss-cpu", "ir-measures", "numpy", "pyarrow", "pystemmer", "pytrec-eval-terrier", "rouge-score", "tokenizers",
-    "torch", "transformers",
+    "bert-score", "bm25s", "faiss-cpu", "ir-measures", "numba", "numpy", "pyarrow", "pystemmer", "pytrec-eval-terrier", "rouge-score",
+    "rouge-score-rs", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that can change a number, those installed."""
-    versions = {"convbench": convbench.__version__}
+    return {"convbench": convbench.__version__, **dict(_installed())}
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[tuple[str, str], ...]:
+    """Name and version of each; every look-up searches the disk, and what a process has loaded stays what it is."""
+    versions = []
     for name in _PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            versions.append((name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return tuple(versions)
 
 
 def environment() -> dict[str, Any]:

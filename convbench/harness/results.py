@@ -75,9 +75,9 @@ class PhaseCost(Config):
 
     name: str = Field(
         description="open (models and indexes are loaded), index (an index is built), recall (an approximate index is measured), "
-        "encode, search, generate ..."
+        "agreement (an approximate encoder is compared with the exact one), encode, search, generate ..."
     )
-    once: bool = Field(description="whether it is apart from answering turns: open, index, recall")
+    once: bool = Field(description="whether it is apart from answering turns: open, index, recall, agreement")
     seconds: float
     turns: int = Field(description="turns that it worked on")
     ms_per_turn: float | None = Field(description="milliseconds over all turns of the run; null for what is apart from them")
@@ -100,6 +100,17 @@ class IndexRecall(Config):
     found: int
     of: int
     value: float
+
+
+class EncoderAgreement(Config):
+    """How far an approximate encoder's vectors agree with the exact one's, on texts of the run."""
+
+    texts: int = Field(description="how many were compared")
+    min_cosine: float = Field(description="the least cosine of a text's two vectors")
+    mean_cosine: float
+    rank_correlation: float | None = Field(
+        description="Spearman's correlation of a text's two orders of the others by inner product, mean over texts; null for fewer than 3"
+    )
 
 
 class Machine(Config):
@@ -125,6 +136,7 @@ class Cost(Config):
     phases: list[PhaseCost] = Field(description="in order of first use")
     server: ServerCost | None = Field(default=None, description="of models behind a server; null where none was asked")
     recall: IndexRecall | None = Field(description="of an approximate index against exact search; null where search is exact")
+    agreements: dict[str, EncoderAgreement] = Field(default={}, description="approximate encoder -> how far it agrees with the exact one")
     environment: Machine | None = Field(description="of the latest execution that inferred something; null where nothing was measured")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import ConvbenchError, StorageError, UsageError
+from convbench.harness.collecting import rare_collections
 from convbench.harness.execute import Execution, all_finished
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
@@ -28,6 +29,7 @@ from convbench.types import TurnRecord
 log = logging.getLogger(__name__)
 
 
+@rare_collections()
 def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline: bool, donors: Sequence[Path] = ()) -> Results:
     """Runs a specification into a run folder; whatever the folder holds of it already is kept.
 
@@ -67,6 +69,7 @@ def run(spec: RunSpec, path: Path, selection: Selection, *, cache: Path, offline
     return results
 
 
+@rare_collections()
 def rescore(path: Path, selection: Selection, *, cache: Path, offline: bool) -> Results:
     """Scores a finished run folder with more metrics, or again; nothing is inferred, and measures not asked for stay as they are.
 

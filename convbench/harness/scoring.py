@@ -111,7 +111,8 @@ class _Scoring:
         plan, part, metric, turns = self._execution.plan, self._part, self._part.metric, self._placed.turns
         signatures = [measure.signature for measure in metric.measures()]
         truth = [self._placed.chosen.sha256, self._placed.truth]
-        key = value_sha256(["score", metric.name, metric.version, signatures, *truth, plan.inputs, run_sha256])
+        way = ["by reference"] if getattr(metric, "by_reference", False) else []  # has the same signatures, and is not to be taken over
+        key = value_sha256(["score", metric.name, metric.version, signatures, *truth, plan.inputs, run_sha256, *way])
         unit: Unit = "conversation" if isinstance(metric, ConversationMetric) else "turn"
         batches = split_batches(turns, metric.batch_size, unit)
         output = StageOutput(plan.folder.stages, part.label, key, [[turn.id for turn in batch] for batch in batches])

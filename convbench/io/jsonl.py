@@ -13,6 +13,7 @@ from convbench.io.bounds import MAX_DEPTH, MAX_DOCUMENT, MAX_LINE, MIB, read_blo
 
 _BOM = "\ufeff"
 _decode = json.JSONDecoder().decode  # as json.loads, without its checks of what it is given
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # json.dumps makes one a call
 
 
 def open_text(path: Path) -> IO[str]:
@@ -145,4 +146,4 @@ def _parsed(path: Path, text: str, line: int | None = None) -> Any:
 
 def dump_line(value: Any) -> str:
     """One JSON line (with its line end), UTF-8, full float precision; NaN is refused."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    return _encode(value) + "\n"

@@ -21,7 +21,7 @@ def record_to_json(record: TurnRecord) -> dict[str, Any]:
     return {
         "turn_id": record.turn_id,
         "query": record.query,
-        "passages": [[passage_id, score] for passage_id, score in record.passages],
+        "passages": list(map(list, record.passages)),
         "response": record.response,
         "evidence": list(record.evidence),
         "abstained": record.abstained,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from convbench.errors import DataError, RunFileError
 from convbench.io.atomic import atomic_text
 from convbench.io.jsonl import read_lines
+from convbench.io.trec_columns import RunColumns, is_large, read_columns
 from convbench.types import Ranking
 
 BLANK = "\N{OPEN BOX}"
@@ -43,17 +45,38 @@ def write_trec_run(path: Path, rankings: Iterable[Ranking], tag: str) -> None:
     """Writes rankings, which must be canonical, as a TREC run (atomically)."""
     with atomic_text(path) as handle:
         for ranking in rankings:
-            for rank, (passage_id, score) in enumerate(ranking.passages, 1):
-                handle.write(f"{ranking.turn_id} Q0 {escape_id(passage_id)} {rank} {score!r} {tag}\n")
+            turn_id = ranking.turn_id
+            lines = [
+                f"{turn_id} Q0 {id_.replace(' ', BLANK)} {rank} {score!r} {tag}\n" for rank, (id_, score) in enumerate(ranking.passages, 1)
+            ]
+            handle.write("".join(lines))
 
 
 def read_trec_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     """Reads a TREC run: turn id -> (passage id, score) in file order. The rank column is not trusted.
 
+    A large file is read as arrays where it is regular.
+
     Raises:
         DataError: A line without six columns, or a passage twice for one turn.
         RunFileError: A score that is not a finite decimal number.
     """
+    if is_large(path) and (columns := read_columns(path)) is not None:
+        return read_rankings(columns)
+    return read_trec_lines(path)
+
+
+def read_rankings(columns: RunColumns) -> dict[str, list[tuple[str, float]]]:
+    """The rankings of a run that was read as arrays."""
+    ids, scores = columns.passage_ids(), columns.scores.tolist()
+    if BLANK.encode() in columns.text:
+        ids = [unescape_id(column) for column in ids]
+    spans = zip(columns.turn_ids, pairwise(columns.firsts.tolist()), strict=True)
+    return {turn_id: list(zip(ids[first:last], scores[first:last], strict=True)) for turn_id, (first, last) in spans}
+
+
+def read_trec_lines(path: Path) -> dict[str, list[tuple[str, float]]]:
+    """As ``read_trec_run``, line by line, so that whatever is wrong has a line."""
     run: dict[str, list[tuple[str, float]]] = {}
     seen: dict[str, set[str]] = {}
     for number, line in read_lines(path):

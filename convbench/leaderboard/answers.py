@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from convbench.config import Config
-from convbench.leaderboard.card import ID, Count, Day, Kind, Line, Link, Text, TrainingCard
+from convbench.leaderboard.card import ID, Count, Day, Kind, Line, Link, People, Text, TrainingCard
 
 
 class Answers(Config):
@@ -33,7 +33,7 @@ class Answers(Config):
     name: Line | None = None
     description: Text | None = None
     submitted: Day | None = None
-    authors: Line | None = None
+    authors: People | None = None
     links: dict[Line, Link] = Field(default_factory=dict, max_length=10)
     training: tuple[TrainingCard, ...] | None = Field(default=None, max_length=100)
     licences: dict[Line, Line] = Field(default_factory=dict, max_length=20)

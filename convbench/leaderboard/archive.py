@@ -21,13 +21,15 @@ from convbench.leaderboard.places import RUN
 from convbench.leaderboard.safe_read import MAX_PACKED, unpacked
 from convbench.leaderboard.submission import read_folder
 from convbench.leaderboard.track import Track
-from convbench.leaderboard.writer import new_folder_for, refuse_taken_name
+from convbench.leaderboard.writer import new_folder_for, refuse_beside_others
 
 MAX_ARCHIVE = MAX_PACKED + MIB
 """Bytes of an archive, packed and unpacked: a submission's run is packed already."""
 
 _SIZES = {FILE: MAX_YAML, RUN: MAX_PACKED}
 _MOST_MEMBERS = 10
+_LEFT_BY_MACOS = "__MACOSX"
+"""The folder where macOS puts what it notes of each file that it packs; in a tar archive that stands beside the file, as ``._name``."""
 
 
 def unpack(archive: Path, track: Track, root: Path, *, submission: str, turns: Sequence[str] | None = None) -> Path:
@@ -57,30 +59,36 @@ def unpack(archive: Path, track: Track, root: Path, *, submission: str, turns: S
         if found.refused:
             wrong = [finding.message for finding in found.findings if finding.severity == "refused"]
             raise UsageError(f"{archive}: refused: {'; '.join(wrong)}")
-        refuse_taken_name(load_config(Card, temporary / FILE), track, root)
+        refuse_beside_others(load_config(Card, temporary / FILE), track, root)
     return folder
 
 
 def _members(archive: Path) -> dict[str, bytes]:
     """The content of the two files, by their names."""
     found: dict[str, bytes] = {}
+    folders: set[PurePosixPath] = set()
     try:
         if archive.stat().st_size > MAX_ARCHIVE:
             raise DataError(archive, f"larger than {MAX_ARCHIVE // MIB} MiB, the most that is read of an archive")
-        for name, content in _in_zip(archive) if archive.suffix == ".zip" else _in_tar(archive):
-            if name in found:
-                raise DataError(archive, f"holds {name} twice; one is expected")
-            found[name] = content
+        for path, content in _in_zip(archive) if archive.suffix == ".zip" else _in_tar(archive):
+            if path.name in found:
+                raise DataError(archive, f"holds {path.name} twice; one is expected")
+            found[path.name] = content
+            folders.add(path.parent)
     except OSError as error:
         raise reading_error(error, archive) or error from None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RecursionError, ValueError) as error:
         raise DataError(archive, f"no archive that can be read ({printable(str(error))}); pack it as .tar.gz or .zip") from None
     if missing := [name for name in _SIZES if name not in found]:
         raise DataError(archive, f"{missing[0]} is missing; {' and '.join(_SIZES)} are expected at the top or in one folder")
+    if len(folders) > 1:
+        raise DataError(
+            archive, f"holds its files in {len(folders)} folders; {' and '.join(_SIZES)} are expected at the top or in one folder"
+        )
     return found
 
 
-def _in_tar(archive: Path) -> Iterator[tuple[str, bytes]]:
+def _in_tar(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """The files of a tar archive, which is unpacked in memory first, within bounds: headers can be bombs, too."""
     data = io.BytesIO()
     with archive.open("rb") as file:
@@ -92,35 +100,36 @@ def _in_tar(archive: Path) -> Iterator[tuple[str, bytes]]:
     data.seek(0)
     with tarfile.open(fileobj=data, mode="r:") as tar:
         for number, member in enumerate(tar):
-            name = _name(archive, member.name, number)
-            if member.isdir():
+            path = _path(archive, member.name, number)
+            if path is None or member.isdir():
                 continue
             if not member.isreg() or member.issparse() or (content := tar.extractfile(member)) is None:
                 raise DataError(archive, f"{printable(member.name)!r} is a link, a device or a pipe; plain files are expected")
-            yield name, _bounded(archive, name, content.read(_size(archive, name) + 1))
+            yield path, _bounded(archive, path.name, content.read(_size(archive, path.name) + 1))
 
 
-def _in_zip(archive: Path) -> Iterator[tuple[str, bytes]]:
+def _in_zip(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     with zipfile.ZipFile(archive) as packed:
         for number, info in enumerate(islice(packed.infolist(), _MOST_MEMBERS + 1)):
-            name = _name(archive, info.filename, number)
+            path = _path(archive, info.filename, number)
             mode = info.external_attr >> 16
-            if info.is_dir():
+            if path is None or info.is_dir():
                 continue
             if (stat.S_IFMT(mode) not in (0, stat.S_IFREG)) or info.flag_bits & 1:
                 raise DataError(archive, f"{printable(info.filename)!r} is a link, a device or encrypted; plain files are expected")
             with packed.open(info) as content:
-                yield name, _bounded(archive, name, content.read(_size(archive, name) + 1))
+                yield path, _bounded(archive, path.name, content.read(_size(archive, path.name) + 1))
 
 
-def _name(archive: Path, given: str, number: int) -> str:
-    """The bare name of a member, whose path leads nowhere."""
+def _path(archive: Path, given: str, number: int) -> PurePosixPath | None:
+    """The path of a member, which leads nowhere else; None for what macOS adds, which is not read."""
     path = PurePosixPath(given)
     if number >= _MOST_MEMBERS:
         raise DataError(archive, f"holds more than {_MOST_MEMBERS} members, where {' and '.join(_SIZES)} are expected")
-    if path.is_absolute() or ".." in path.parts or "\\" in given or ":" in given or len(path.parts) > 2:
+    added = path.parts[:1] == (_LEFT_BY_MACOS,) or path.name.startswith("._") or path.name == ".DS_Store"
+    if path.is_absolute() or ".." in path.parts or "\\" in given or ":" in given or (len(path.parts) > 2 and not added):
         raise DataError(archive, f"{printable(given)!r} leads out of the archive, or too deep into it; nothing was unpacked")
-    return path.name
+    return None if added else path
 
 
 def _size(archive: Path, name: str) -> int:

@@ -10,6 +10,8 @@ from convbench.errors import DataError, MissingFileError
 from convbench.exchange.published import FILE as PUBLISHED
 from convbench.exchange.published import Published, read_published
 from convbench.leaderboard.entries import Entry, Scored, Unscored, read_entries
+from convbench.leaderboard.no_links import check_folder, files_below
+from convbench.leaderboard.places import SUBMISSIONS
 from convbench.leaderboard.standings import Standings, standings_of
 from convbench.leaderboard.track import FILE, NAME, Track, read_track, track_names
 
@@ -72,10 +74,10 @@ def read_board(root: Path) -> Board:
 
     Raises:
         MissingFileError: There is nothing in it.
-        DataError: A ``track.yaml`` or ``published.yaml`` is wrong; a wrong submission is no error.
+        DataError: A ``track.yaml`` or ``published.yaml`` is wrong, or a link, or in a folder that is one; a wrong submission is no error.
     """
     tracks = [_track(root, name) for name in track_names(root)]
-    reported = {path.parent.name: read_published(path) for path in sorted(root.glob(f"*/{PUBLISHED}")) if NAME.fullmatch(path.parent.name)}
+    reported = {path.parent.name: read_published(path) for path in files_below(root, PUBLISHED) if NAME.fullmatch(path.parent.name)}
     if not tracks and not reported:
         raise MissingFileError(f"{root}: no leaderboards here (folders with a {FILE} or a {PUBLISHED})")
     return Board(tuple(sorted(tracks, key=lambda each: (each.track.dataset, each.track.name))), reported)
@@ -85,5 +87,6 @@ def _track(root: Path, name: str) -> TrackBoard:
     track = read_track(root, name)
     if not _DATASET.fullmatch(track.dataset):  # it names a page
         raise DataError(root / name / FILE, f"found {track.dataset!r:.80}, expected the name of a dataset", where="dataset")
+    check_folder(root / name / SUBMISSIONS)
     entries = read_entries(root, name)
     return TrackBoard(track, entries, standings_of(track, entries))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from convbench.config import Config
 from convbench.leaderboard.names import unseen_character
@@ -19,8 +20,12 @@ def _shows(text: str) -> str:
     return _checked(text, unseen_character(text))
 
 
+def _shows_joined(text: str) -> str:
+    return _checked(text, unseen_character(text, joined=True))
+
+
 def _shows_in_lines(text: str) -> str:
-    return _checked(text, unseen_character(text, lines=True))
+    return _checked(text, unseen_character(text, lines=True, joined=True))
 
 
 def _checked(text: str, unseen: str | None) -> str:
@@ -35,17 +40,40 @@ def _day(value: Any) -> Any:
 
 
 def _real_day(text: str) -> str:
-    date.fromisoformat(text)
+    if date.fromisoformat(text) < _FIRST_DAY:
+        raise ValueError(f"earlier than {_FIRST_DAY}, before which no dataset of the tracks was there")
     return text
 
 
+def _without_user(address: str) -> str:
+    """What stands before an ``@`` looks like the site that is opened, and is not."""
+    try:
+        found = urlsplit(address)
+    except ValueError as error:
+        raise ValueError(f"no address ({error})") from None
+    if "@" in found.netloc or not found.hostname:
+        raise ValueError("an address names a site, without a user or password before it")
+    return address
+
+
+_FIRST_DAY = date(2018, 1, 1)
+_LARGEST_SCORE = 1000.0
+"""Of a claimed score: those of the field end at 1, or at 100."""
+_LARGEST_COST = 1e9
+
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_shows)]
+People = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_shows_joined)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(_shows_in_lines)]
 Day = Annotated[str, BeforeValidator(_day), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_real_day)]
-Count = Annotated[int, Field(ge=0, le=10**18)]
+Count = Annotated[int, Field(strict=True, ge=0, le=10**18)]
 Kind = Literal["two-stage", "unified", "rewriter", "retriever", "generator", "agent", "oracle", "random", "other"]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$")]
+Link = Annotated[
+    str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$"), AfterValidator(_without_user)
+]
+Claimed = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST_SCORE, le=_LARGEST_SCORE)]
+"""A score that is claimed: a number, and neither text nor a truth value that could stand for one."""
+Spent = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=_LARGEST_COST)]
 
 Overlap = Literal["none", "some", "unknown"]
 
@@ -76,11 +104,11 @@ class TrainingCard(Config):
 class CostCard(Config):
     """What the run cost, as far as it is known."""
 
-    ms_per_turn: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    ms_per_turn: Spent | None = None
     tokens_in: Count | None = None
     tokens_out: Count | None = None
     index_bytes: Count | None = None
-    price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    price: Spent | None = None
     machine: Line | None = None
 
 
@@ -118,7 +146,7 @@ class Card(Config):
     kind: Kind
     description: Text = ""
     submitted: Day
-    authors: Line | None = None
+    authors: People | None = None
     links: dict[Line, Link] = Field(default_factory=dict, max_length=10)
     parameters: Count | None = None
     checkpoints: tuple[CheckpointCard, ...] = Field(default=(), max_length=20)
@@ -133,4 +161,4 @@ class Card(Config):
     tool: Line | None = None
     commit: Line | None = None
     cost: CostCard = CostCard()
-    scores: dict[Line, FiniteFloat] = Field(default_factory=dict, max_length=200)
+    scores: dict[Line, Claimed] = Field(default_factory=dict, max_length=200)

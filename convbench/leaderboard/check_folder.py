@@ -10,9 +10,11 @@ from pathlib import Path
 from convbench.errors import MissingFileError, ResourceError, UsageError
 from convbench.leaderboard import card as cards
 from convbench.leaderboard import track as tracks
+from convbench.leaderboard.bound import accepted
 from convbench.leaderboard.card import Card
 from convbench.leaderboard.checks import check_copies, check_run
 from convbench.leaderboard.contamination import TestSet, contamination
+from convbench.leaderboard.days import ahead, today
 from convbench.leaderboard.names import name_clashes, printable
 from convbench.leaderboard.places import RUN, SUBMISSIONS
 from convbench.leaderboard.safe_read import look_at_files, look_through, refused
@@ -63,7 +65,7 @@ def check_folder(folder: Path, *, root: Path, real_data: Path | None, data: Path
     with _reading(findings):
         read = read_folder(folder, track, folder.name if boards else card.id, turns=opened.turn_ids if opened else None)
         turns = len(read.run.records) if read.run else 0
-        _add(findings, *read.findings, *_beyond_reading(read, track, opened, boards or root))
+        _add(findings, *read.findings, *_beyond_reading(read, track, opened, boards or root, stands=boards is not None))
     return _report(f"submission to {track.name}", turns, findings)
 
 
@@ -123,14 +125,14 @@ def _data(track: Track, real_data: Path | None, data: Path | None, cache: Path, 
         return None
 
 
-def _beyond_reading(read: Submission, track: Track, data: TrackData | None, boards: Path) -> Iterator[Finding]:
+def _beyond_reading(read: Submission, track: Track, data: TrackData | None, boards: Path, *, stands: bool) -> Iterator[Finding]:
     """What the track's data, its other submissions and the table of origins say of a submission that can be read."""
     if read.card is None or read.run is None:
         return
     card, records = read.card, read.run.records
     others = {submission: other for submission, other in read_cards(boards, track).items() if submission != read.id}
-    if clash := name_clashes({**others, read.id: card}).get(read.id):
-        yield clash
+    before = accepted(boards, track.name) - (set() if stands else {read.id})
+    yield from filter(None, (name_clashes({**others, read.id: card}, before).get(read.id), ahead(card, today())))
     if data is not None:
         yield from check_run(records, data)
         yield from check_copies(card, records, data.dataset.turns)

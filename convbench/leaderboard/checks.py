@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from scipy.stats import binom
 
-from convbench.datasets.plain_words import plain_words
 from convbench.leaderboard.card import FILE, Card
+from convbench.leaderboard.copies import Answered, chance_of, is_near, words_of
 from convbench.leaderboard.names import printable
 from convbench.leaderboard.places import RUN
 from convbench.leaderboard.safe_read import refused
@@ -62,8 +61,9 @@ def check_claims(card: Card, scores: Sequence[MeasuredScore]) -> Iterator[Findin
 
 
 def check_copies(card: Card, records: Mapping[str, TurnRecord], turns: Sequence[Turn]) -> Iterator[Finding]:
-    """Responses that are, case and punctuation apart, one of their turn's reference responses, on more turns than chance has it.
+    """Responses that are one of their turn's reference responses, or nearly, on more turns than chance has it.
 
+    Case, punctuation, the order of words, letters of other scripts that look the same and one word in ten do not matter, see ``copies``.
     Chance is what the same responses would give on other turns: who always says that there is no answer is often right, and copies nothing.
 
     Args:
@@ -74,24 +74,28 @@ def check_copies(card: Card, records: Mapping[str, TurnRecord], turns: Sequence[
     if card.kind == "oracle":
         yield Finding(check="gold-shown", severity="note", message="an oracle: it is shown gold passages, and says a reference response")
         return
-    pairs = [(plain_words(record.response), texts) for turn in turns if (record := records.get(turn.id)) and record.response is not None
-             and (texts := _references(turn))]  # fmt: skip
-    if not pairs:
+    answered = [
+        Answered(words_of(record.response), references)
+        for turn in turns
+        if (record := records.get(turn.id)) and record.response is not None and (references := _references(turn))
+    ]
+    near = sum(map(is_near, answered))
+    if not near > COPIED_SHARE * len(answered):
         return
-    same, said = sum(response in texts for response, texts in pairs), Counter(response for response, _ in pairs)
-    chance = sum(said[text] for _, texts in pairs for text in texts) / len(pairs) ** 2
-    if same > COPIED_SHARE * len(pairs) and binom.sf(same - 1, len(pairs), min(chance, 1.0)) < CHANCE:
-        share, expected = same / len(pairs), chance
+    chance = chance_of(answered)
+    if binom.sf(near - 1, len(answered), chance) < CHANCE:
+        exact = sum(each.response in each.references for each in answered)
         message = (
-            f"{RUN}: {same} of {len(pairs)} responses ({share:.0%}) are a reference of their turn word for word; the same responses "
-            f"on other turns would give {expected:.1%}"
+            f"{RUN}: {near} of {len(answered)} responses ({near / len(answered):.0%}) are a reference of their turn, or all but a word in "
+            f"ten of one; {exact} have all its words and no other. The same responses on other turns would give {chance:.1%}"
         )
         yield Finding(check="responses-copied", severity="flag", message=message)
 
 
-def _references(turn: Turn) -> set[str]:
-    """Reference responses in plain words; what has none says nothing."""
-    return {words for reference in turn.references if reference.kind != "knowledge" and (words := plain_words(reference.text))}
+def _references(turn: Turn) -> tuple[tuple[str, ...], ...]:
+    """The words of reference responses; what has none says nothing."""
+    words = (words_of(reference.text) for reference in turn.references if reference.kind != "knowledge")
+    return tuple(dict.fromkeys(filter(None, words)))
 
 
 def _unknown_passages(records: Mapping[str, TurnRecord], data: TrackData) -> list[str]:

@@ -5,7 +5,7 @@ What makers answer is heard only where nothing is known of a source, or where th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from convbench.datasets.loading import MINI
 from convbench.datasets.origins import Origin, known_name, origins_of
 from convbench.leaderboard.card import FILE, Card, TrainingCard
 from convbench.leaderboard.names import printable
+from convbench.leaderboard.sources import named_in, readings
 from convbench.leaderboard.verified import Finding
 
 Answer = Literal["no", "yes", "unknown"]
@@ -104,10 +105,23 @@ def _judged(source: TrainingCard, test: TestSet) -> tuple[Answer, list[Finding]]
 
 def _known(source: TrainingCard, test: TestSet) -> tuple[Answer | None, str]:
     """What the table of origins says of a source, and why; None where it does not know the source."""
-    name = known_name(source.source)
-    if name is None:
-        return None, ""
-    split = _split(name, source.split)
+    found: list[tuple[Answer | None, str]] = []
+    for named in named_in(source.source, source.split):
+        said = [_of_split(named.name, split, test) for split in readings(named)]
+        found += said if named.certain else [_of_uncertain(named.name, said, test)]
+    order: tuple[Answer | None, ...] = ("yes", "unknown", None, "no")
+    return min(found, key=lambda each: order.index(each[0]), default=(None, ""))
+
+
+def _of_uncertain(name: str, said: Sequence[tuple[Answer, str]], test: TestSet) -> tuple[Answer | None, str]:
+    """Of a source that a known name is only a part of: never ``no``, which would need to know the rest; not ``yes`` for the same reason."""
+    if any(answer != "no" for answer, _ in (*said, _of_split(name, None, test))):
+        return "unknown", f"it names {name} among other words, so what is meant is not certain: give its name and its split alone"
+    return None, ""
+
+
+def _of_split(name: str, split: str | None, test: TestSet) -> tuple[Answer, str]:
+    """What is known of a split of a dataset; of all its splits where none is named."""
     if name == test.dataset:
         return _same_dataset(split, test)
     if split == MINI:
@@ -130,14 +144,6 @@ def _same_dataset(split: str | None, test: TestSet) -> tuple[Answer, str]:
     if split is None and not test.bundled:
         return "unknown", f"the test set is a part of it ({test.dataset} {test.split}): name the split that was trained on"
     return "no", ""
-
-
-def _split(dataset: str, split: str | None) -> str | None:
-    """A split by the name that its dataset has for it; what names several splits, or all, names none."""
-    if split is None:
-        return None
-    names = DATASETS.get(dataset).splits if dataset in DATASETS.names() else {}
-    return names.get(split.casefold(), None if names else split)
 
 
 def _held(name: str, split: str | None) -> Iterator[Origin]:

@@ -11,6 +11,7 @@ from convbench.leaderboard.board import TrackBoard
 from convbench.leaderboard.entries import Scored
 from convbench.leaderboard.slicings import slice_value, slicings_of
 from convbench.leaderboard.standings import Row, Standings, section_of
+from convbench.leaderboard.wording import group_text, marks_of
 from convbench.report.figures.wording import plain
 
 _FORMULA = ("=", "+", "-", "@", "|", "%", "＝", "＋", "－", "＠")
@@ -25,6 +26,7 @@ _ABOUT: dict[str, Callable[[Scored], Any]] = {
     "section": section_of,
     "level": lambda entry: entry.level,
     "trained_on_test": lambda entry: entry.verified.contaminated,
+    "marks": marks_of,
     "parameters": lambda entry: entry.card.parameters,
     "history": lambda entry: entry.card.history,
     "rewriter": lambda entry: entry.card.rewriter,
@@ -74,7 +76,7 @@ def _score_names(board: TrackBoard, standings: Standings) -> list[str]:
 def _score_values(board: TrackBoard, standings: Standings, row: Row | None) -> list[Any]:
     if row is None:
         return [None] * len(_score_names(board, standings))
-    values: list[Any] = [row.letters]
+    values: list[Any] = [group_text(row)]
     for measure in standings.ranked.measures:
         score = row.scores.get(measure)
         values += [score.value, *(score.interval or (None, None)), score.n_turns] if score else [None] * 4

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from convbench.config import build_config, load_config
+from convbench.config import load_config
 from convbench.errors import ConvbenchError, DataError
-from convbench.exchange.strict_json import read_document
 from convbench.leaderboard import card as cards
 from convbench.leaderboard import verified as results
+from convbench.leaderboard.bound import digests_of, is_of, read_verified
 from convbench.leaderboard.card import ID, Card
-from convbench.leaderboard.places import submission_folder, submission_ids
+from convbench.leaderboard.places import submission_ids
+from convbench.leaderboard.safe_read import look_through
 from convbench.leaderboard.verified import Level, Verified
-
-_LARGEST = 32 << 20
-"""Bytes of a ``verified.json``: a hundred times what one with every slicing has."""
 
 Status = Literal["refused", "pending", "unreadable"]
 
@@ -48,7 +44,8 @@ class Unscored:
     Attributes:
         id: Its folder's name, which may be any text.
         card: Its manifest; None where that cannot be read.
-        status: ``refused`` by what verifying found, ``pending`` where nothing was verified yet, ``unreadable`` where a file is wrong.
+        status: ``refused`` by what verifying found, ``pending`` where the files as they are were not verified yet, ``unreadable`` where one
+            is wrong.
         reasons: One line each.
     """
 
@@ -67,17 +64,22 @@ def read_entries(root: Path, track: str) -> tuple[Entry, ...]:
 
 
 def _entry(root: Path, track: str, id_: str) -> Entry:
-    folder = submission_folder(root, track, id_)
     if not re.fullmatch(ID, id_):
         return Unscored(id_, None, "unreadable", ("the folder's name is no id: expected lower-case letters, digits, dots and dashes",))
-    card = None
+    looked = look_through(root, track, id_)
+    if looked.findings:  # its files are not to be opened: one may be a link, or a pipe that never ends
+        return Unscored(id_, None, "unreadable", tuple(finding.message for finding in looked.findings))
+    folder, card = looked.folder, None
     try:
         card = _card(folder / cards.FILE, track, id_)
         if not (folder / results.FILE).exists():
             return Unscored(id_, card, "pending", ("not verified yet",))
-        verified = _verified(folder / results.FILE)
-    except ConvbenchError as error:
-        return Unscored(id_, card, "unreadable", (str(error).replace(f"{folder}/", ""),))
+        verified = read_verified(folder)
+    except (ConvbenchError, OSError) as error:
+        said = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error).replace(f"{folder}/", "")
+        return Unscored(id_, card, "unreadable", (said,))
+    if not is_of(verified, digests_of(folder)):
+        return Unscored(id_, card, "pending", ("changed since it was verified",))
     if verified.level is None:
         reasons = tuple(finding.message for finding in verified.findings if finding.severity == "refused")
         return Unscored(id_, card, "refused", reasons or ("no reason was kept",))
@@ -85,35 +87,8 @@ def _entry(root: Path, track: str, id_: str) -> Entry:
 
 
 def _card(path: Path, track: str, id_: str) -> Card:
-    _check_file(path)
     card = load_config(Card, path)
     for key, found, expected in (("id", card.id, id_), ("track", card.track, track)):
         if found != expected:
             raise DataError(path, f"found {found!r:.80}, expected {expected!r}, as its folder is called", where=key)
     return card
-
-
-def _verified(path: Path) -> Verified:
-    _check_file(path)
-    if path.stat().st_size > _LARGEST:
-        raise DataError(path, f"larger than {_LARGEST >> 20} MiB; verify the submission again")
-    verified = build_config(Verified, read_document(path), str(path))
-    if not all(map(math.isfinite, _numbers(verified.model_dump()))):
-        raise DataError(path, "a score is no finite number; verify the submission again")
-    return verified
-
-
-def _check_file(path: Path) -> None:
-    """A link could lead out of the folder."""
-    if path.is_symlink():
-        raise DataError(path, "is a link, expected a file")
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, float):
-        yield value

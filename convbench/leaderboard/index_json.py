@@ -21,13 +21,15 @@ class IndexRow(Config):
     Attributes:
         id: Of the submission.
         section: Whether it competes: ``competing``, ``contaminated`` or ``reference``.
-        letters: Two that share a letter are not told apart.
+        letters: Two that share a letter are not told apart; empty where it does not compete, or where there would be more than 26 letters.
+        apart: From how many others of those that compete it is told apart; null where it does not compete.
         value: By the ranking measure, a fraction.
     """
 
     id: str
     section: Section
     letters: str
+    apart: int | None
     value: float | None
 
 
@@ -103,7 +105,14 @@ def _track(each: TrackBoard) -> IndexTrack:
             by=table.ranked.by,
             higher_is_better=table.higher_is_better,
             rows=tuple(
-                IndexRow(id=row.entry.id, section=row.section, letters=row.letters, value=row.value(table.ranked.by)) for row in table.rows
+                IndexRow(
+                    id=row.entry.id,
+                    section=row.section,
+                    letters=row.letters,
+                    apart=row.apart[0] if row.apart else None,
+                    value=row.value(table.ranked.by),
+                )
+                for row in table.rows
             ),
         )
         for table in each.standings

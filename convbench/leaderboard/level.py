@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import convbench
 from convbench.errors import ConvbenchError
 from convbench.harness.expected import ExpectedSet, read_expected
 from convbench.harness.provenance import package_versions
-from convbench.harness.reproduce import Verdict, judge
+from convbench.harness.reproduce import Verdict, judge, shipped_system
 from convbench.harness.results import Cost, DatasetResult, MetricResult, Results
 from convbench.harness.summary import truncation
 from convbench.leaderboard.card import FILE, Card
@@ -18,7 +18,10 @@ from convbench.leaderboard.names import printable
 from convbench.leaderboard.track_data import TrackData
 from convbench.leaderboard.verified import Finding, Level, Severity
 from convbench.systems.catalog import baseline_names
+from convbench.systems.named_checkpoints import has_server, named_checkpoints
 from convbench.types import TurnRecord
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Trust:
 
 
 def trust(card: Card, records: Mapping[str, TurnRecord], results: Sequence[MetricResult], data: TrackData) -> Trust:
-    """``reproduced`` where the run is of a baseline and every score that was measured is the one it promises on the track's set.
+    """``reproduced`` where a run is of a baseline: its card says the same of the system, and every score that was measured is as promised.
 
     No model is run: what is judged, as ``convbench baselines reproduce`` judges, is this run against ``expected.json``.
 
@@ -52,6 +55,8 @@ def trust(card: Card, records: Mapping[str, TurnRecord], results: Sequence[Metri
     promise = expected.scores.get(data.track.set or "") if expected else None
     if expected is None or promise is None or data.track.set is None:
         return _not(f"{named}: it promises no scores on this track's set", severity="note")
+    if other := "; ".join(_other_system(card)):
+        return _not(f"{named}: {other}")
     measured = [result for result in results if result.name in promise.metrics]
     if not {result.name for result in measured} & set(ranking_measures(data.track)):
         return _not(f"{named}: it promises nothing of what the standings are ordered by", severity="note")
@@ -61,6 +66,34 @@ def trust(card: Card, records: Mapping[str, TurnRecord], results: Sequence[Metri
     worst = [measure for measure in verdict.measures if measure.verdict is verdict.verdict]
     shown = "; ".join(f"{each.name} is {each.measured}, promised {each.expected}{each.reason and f' ({each.reason})'}" for each in worst)
     return _not(f"{named}: {verdict.verdict}: {shown or verdict.reason}")
+
+
+def _other_system(card: Card) -> Iterator[str]:
+    """What the card says of its system that is not so of the baseline.
+
+    Names of checkpoints are compared by their last part: a card names a local folder by that alone. How many parameters the checkpoints
+    of a baseline have is not known here, only whether it has any.
+    """
+    shipped = shipped_system(card.baseline or "").model_dump(mode="json")
+    if card.kind != shipped["kind"]:
+        yield f"its kind is {shipped['kind']!r}, and kind is {card.kind!r}"
+    expected = {_last_part(each.name) for each in named_checkpoints(shipped)}
+    found = {_last_part(each.name) for each in card.checkpoints}
+    if has_server(shipped):
+        return
+    if found != expected and "" not in expected:
+        yield f"its checkpoints are {_listed(expected)}, and those given are {_listed(found)}"
+    if card.parameters is not None and (card.parameters > 0) != bool(expected):
+        yield f"it has {'parameters' if expected else 'no parameters'}, and parameters is {card.parameters}"
+
+
+def _last_part(name: str) -> str:
+    """The last part of a checkpoint's name, without the digest that a label ends with."""
+    return name.partition("@")[0].rstrip("/").rpartition("/")[2]
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(printable(name) for name in sorted(names)[:_SHOWN]) or "none"
 
 
 def _not(message: str, severity: Severity = "flag") -> Trust:

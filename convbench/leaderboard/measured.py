@@ -6,7 +6,9 @@ believed, whatever key it has, and is written anew.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,26 +16,26 @@ from pydantic import ValidationError
 
 from convbench.config import Config
 from convbench.datasets import origins
-from convbench.errors import ConvbenchError
+from convbench.errors import ConvbenchError, DataError, RunFileError, UsageError
 from convbench.harness.expected import read_expected
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
-from convbench.leaderboard import card as cards
+from convbench.leaderboard.bound import Digests, digests_of
 from convbench.leaderboard.card import Card
 from convbench.leaderboard.checks import check_claims, check_copies, check_run
 from convbench.leaderboard.contamination import TestSet, contamination
 from convbench.leaderboard.level import trust
 from convbench.leaderboard.names import printable
 from convbench.leaderboard.pairs import PairCache
-from convbench.leaderboard.places import RUN
 from convbench.leaderboard.rescore import rescore
-from convbench.leaderboard.safe_read import MAX_PACKED, look_through, refused
+from convbench.leaderboard.safe_read import look_through, refused
 from convbench.leaderboard.submission import Submission, read_submission
 from convbench.leaderboard.track_data import TrackData
 from convbench.leaderboard.verified import Finding, Level, MeasuredScore
 from convbench.systems.catalog import baseline_names
+from convbench.types import TurnRecord
 
-VERSION = 1
+VERSION = 2
 """Raised when the same submission gets other findings or scores."""
 
 
@@ -42,6 +44,9 @@ class Measured(Config):
 
     Attributes:
         key: Digest of everything that it depends on.
+        manifest_sha256: Digest of its manifest; None where it could not be read.
+        run_sha256: Digest of its run; None likewise.
+        content: Digest of what the run ranked and answered, however it is packed; empty where it is refused.
         level: Its level; None where it is refused.
         contaminated: Whether it was trained on the test conversations.
         findings: What was found.
@@ -50,6 +55,9 @@ class Measured(Config):
     """
 
     key: str
+    manifest_sha256: str | None = None
+    run_sha256: str | None = None
+    content: str = ""
     level: Level | None = None
     contaminated: Literal["no", "yes", "unknown"] = "unknown"
     findings: tuple[Finding, ...] = ()
@@ -62,6 +70,12 @@ class Measured(Config):
         return self.level is None
 
 
+def digests_at(root: Path, data: TrackData, submission: str) -> Digests:
+    """The digests of a submission's files; None for what is not to be opened."""
+    looked = look_through(root, data.track.name, submission)
+    return Digests() if looked.findings else digests_of(looked.folder)
+
+
 def key_of(root: Path, data: TrackData, submission: str) -> str:
     """Digest of everything that a submission's scores and findings depend on: its files, the track, the truth, versions, promises.
 
@@ -71,7 +85,7 @@ def key_of(root: Path, data: TrackData, submission: str) -> str:
         submission: The submission's id.
     """
     looked = look_through(root, data.track.name, submission)
-    files = [] if looked.findings else [_file_key(looked.folder / name) for name in (cards.FILE, RUN)]
+    files = [] if looked.findings else list(digests_of(looked.folder))
     found = [finding.message for finding in looked.findings]
     table = file_sha256(Path(origins.__file__).with_suffix(".yaml"))
     track = data.track.model_dump(mode="json", exclude={"title", "description"})
@@ -79,7 +93,7 @@ def key_of(root: Path, data: TrackData, submission: str) -> str:
 
 
 def measure(root: Path, data: TrackData, submission: str, key: str, pairs: PairCache | None) -> Measured:
-    """Reads, checks and scores one submission. Nothing that it holds raises: what cannot be done is a finding.
+    """Reads, checks and scores one submission. Nothing that it holds raises: what cannot be done with it is a finding.
 
     Args:
         root: The folder of leaderboards.
@@ -87,17 +101,18 @@ def measure(root: Path, data: TrackData, submission: str, key: str, pairs: PairC
         submission: The submission's id.
         key: As ``key_of`` gives it.
         pairs: Values of text pairs that were compared before.
+
+    Raises:
+        Exception: What is no fault of the submission: a resource that cannot be had, a number that cannot be right, an error of convbench,
+            of a library or of a plug-in.
     """
+    digests = digests_at(root, data, submission)  # before it is read: what changes in between is then known to be something else
     try:
         read = read_submission(root, data.track, submission, turns=data.turn_ids)
-        return _measured(read, data, key, pairs)
-    except Exception as error:  # whatever a file does to a library must not stop the others
-        return unreadable(key, f"{type(error).__name__}: {error}")
-
-
-def unreadable(key: str, reason: str) -> Measured:
-    """A submission that could not be read or scored."""
-    return Measured(key=key, findings=(refused("unreadable", f"it could not be verified: {printable(reason)}"),))
+        found = _measured(read, data, key, pairs)
+    except (DataError, RunFileError, UsageError) as error:
+        found = Measured(key=key, findings=(refused("unreadable", f"it could not be verified: {printable(str(error))}"),))
+    return found.model_copy(update={"manifest_sha256": digests.manifest, "run_sha256": digests.run})
 
 
 def _measured(read: Submission, data: TrackData, key: str, pairs: PairCache | None) -> Measured:
@@ -112,6 +127,7 @@ def _measured(read: Submission, data: TrackData, key: str, pairs: PairCache | No
     found: list[Finding] = [*read.findings, *check_claims(card, rescored.scores), *check_copies(card, records, data.dataset.turns)]
     return Measured(
         key=key,
+        content=_content(records),
         level=trusted.level,
         contaminated=trained.answer,
         findings=(*found, *trained.findings, *trusted.findings),
@@ -143,10 +159,14 @@ def _file(cache: Path, key: str) -> Path:
     return cache / "leaderboards" / "measured" / f"{key}.json"
 
 
-def _file_key(path: Path) -> list[str | int]:
-    """A file by its content; one that is too large to be read, by its size."""
-    size = path.stat().st_size
-    return [path.name, size, file_sha256(path) if size <= MAX_PACKED else "not read"]
+def _content(records: Mapping[str, TurnRecord]) -> str:
+    """Digest of rankings and responses; scores of passages do not count, as rankings without any may have been given some."""
+    digest = hashlib.sha256()
+    for turn_id in sorted(records):
+        record = records[turn_id]
+        digest.update("\x1f".join((turn_id, *(passage_id for passage_id, _ in record.passages))).encode())
+        digest.update(b"\x1e" if record.response is None else f"\x1d{record.response}\x1e".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def _promises(data: TrackData) -> str:

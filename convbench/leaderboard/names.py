@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from convbench.leaderboard.look_alikes import is_ignorable, look
 from convbench.leaderboard.verified import Finding
 
 if TYPE_CHECKING:
@@ -15,36 +16,46 @@ LONGEST = 120
 """Characters of something that was found, in a message."""
 
 _LAYOUT = "\t\n"
+_NON_JOINER, _JOINER, _EMOJI_SELECTOR = "\u200c", "\u200d", "\ufe0f"
 # Controls, formats (bidirectional overrides, zero-width characters), surrogates, private use, line and paragraph separators.
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
-# What is called a letter, a mark or a symbol and shows nothing: fillers, joiners, variation selectors, the empty Braille pattern.
-_EMPTY = frozenset(
-    map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)))
-)
-
-# Letters of other scripts that look like a Latin letter, and Latin characters that look like each other; capitals only where they look
-# like another letter than their small form. Compatibility forms (full width, mathematical, ligatures) are left to NFKC.
-_LIKE = {
-    "a": "аαɑ", "b": "вβь", "c": "сϲᴄ", "d": "ԁɗ", "e": "еεҽ", "f": "ғƒ", "g": "ɡԍց", "h": "һнհΗ", "j": "јϳ", "k": "кκқ",
-    "l": "1i|ӏіıɩιǀ", "m": "мΜ", "n": "пոπηΝ", "o": "0оοσօө", "p": "рρ", "q": "ԛզ", "r": "гᴦ", "s": "ѕꜱ", "t": "тτ", "u": "μυս",
-    "v": "νѵ", "w": "ԝшωѡ", "x": "хχ×", "y": "уγүʏΥ", "z": "ζᴢ", "3": "зʒɜ", "-": "_‐‑‒–—―−",
-}  # fmt: skip
-_FOLD = str.maketrans({other: one for one, others in _LIKE.items() for other in others})
 
 
-def unseen_character(text: str, *, lines: bool = False) -> str | None:
+def unseen_character(text: str, *, lines: bool = False, joined: bool = False) -> str | None:
     """The first character that does not show, or changes how others show, as ``U+202E (RIGHT-TO-LEFT OVERRIDE)``; None: there is none.
 
     Args:
         text: The text.
         lines: Whether it may have several lines.
+        joined: Whether it may hold what some scripts and emoji are written with: a joiner or non-joiner between two letters or two emoji,
+            and the selector that makes a symbol an emoji. A name may not, as one that differs in these looks the same.
     """
-    for character in text:
-        unseen = unicodedata.category(character) in _UNSEEN or character in _EMPTY
-        if unseen and not (lines and character in _LAYOUT):
+    for place, character in enumerate(text):
+        unseen = unicodedata.category(character) in _UNSEEN or is_ignorable(character)
+        if unseen and not (lines and character in _LAYOUT) and not (joined and _joins(text, place)):
             name = unicodedata.name(character, "")
             return f"U+{ord(character):04X}{f' ({name})' if name else ''}"
     return None
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether a character that does not show stands where writing needs it."""
+    before, after = text[:place].rstrip(_EMOJI_SELECTOR)[-1:], text[place + 1 : place + 2]
+    if text[place] == _EMOJI_SELECTOR:
+        return _is_symbol(text[place - 1 : place])
+    if text[place] not in (_NON_JOINER, _JOINER) or not (before and after):
+        return False
+    return (_is_joined_letter(before) and _is_joined_letter(after)) or (text[place] == _JOINER and _is_symbol(before) and _is_symbol(after))
+
+
+def _is_joined_letter(character: str) -> bool:
+    """A letter, or a sign on one, of a script that has joiners: none of them is Latin, Greek or Cyrillic."""
+    return unicodedata.category(character) in ("Lo", "Lm", "Mn", "Mc")
+
+
+def _is_symbol(character: str) -> bool:
+    """An emoji, or a modifier of its colour or kind."""
+    return bool(character) and unicodedata.category(character) in ("So", "Sk", "Sm")
 
 
 def printable(text: str) -> str:
@@ -54,40 +65,52 @@ def printable(text: str) -> str:
 
 
 def skeleton(name: str) -> str:
-    """What is left of a name when everything is taken away that a reader may overlook; names with one skeleton look alike.
-
-    The procedure is that of Unicode's confusable detection (UTS #39) with a smaller table, of Latin, Cyrillic and Greek, and a coarser one:
-    case, accents, blanks and the kind of dash do not count either.
-    """
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).translate(_FOLD).casefold())
-    letters = "".join(character for character in plain if not unicodedata.combining(character) and not character.isspace())
-    return letters.translate(_FOLD)
+    """What is left of a name when everything is taken away that a reader may overlook; names with one skeleton look alike."""
+    return "".join(look(name).replace("'", "").split())
 
 
-def name_clashes(cards: Mapping[str, Card]) -> dict[str, Finding]:
+def name_clashes(cards: Mapping[str, Card], accepted: Collection[str] = ()) -> dict[str, Finding]:
     """The submissions of a track that have another one's name, or one that looks like it.
 
-    Of several that look alike one keeps the name: that with the fewest characters outside ASCII, as who imitates a name needs those; then
-    the earliest; then the first by id. So what a track already has is not disturbed by what is added to it under a similar name.
+    Who was accepted keeps the name, whatever day or name a newcomer gives. Of several newcomers that look alike one gets it: that with the
+    fewest characters outside ASCII, as who imitates a name needs those; then the earliest; then the first by id. Where two were accepted,
+    both are marked and none is refused.
 
     Args:
         cards: Submission -> its card; best without those that are refused for something else, so that they take no name from others.
+        accepted: Those that were verified before, as they are now, see ``bound.accepted``.
 
     Returns:
-        Submission -> the finding, for all but those that keep their name.
+        Submission -> the finding, for all but those that keep their name, and unmarked.
     """
     alike: dict[str, list[str]] = {}
     for submission, card in cards.items():
         alike.setdefault(skeleton(card.name), []).append(submission)
     found = {}
     for group in alike.values():
-        first, *others = sorted(group, key=lambda id_: (_foreign(cards[id_].name), cards[id_].submitted, id_))
+        first, *others = sorted(group, key=lambda id_: (id_ not in accepted, _foreign(cards[id_].name), cards[id_].submitted, id_))
+        standing = [submission for submission in others if submission in accepted]
+        if standing:
+            found[first] = _shared(first, standing[0], cards)
         for submission in others:
-            name, other = cards[submission].name, cards[first].name
-            how = "is also the name" if name == other else f"looks like {other!a}, the name"
-            message = f"manifest.yaml: name: {name!a} {how} of the submission {first}; choose another name"
-            found[submission] = Finding(check="name-taken", severity="refused", message=message)
+            found[submission] = (_shared if submission in standing else _taken)(submission, first, cards)
     return found
+
+
+def _taken(submission: str, first: str, cards: Mapping[str, Card]) -> Finding:
+    message = f"{_alike(submission, first, cards)}; choose another name"
+    return Finding(check="name-taken", severity="refused", message=message)
+
+
+def _shared(submission: str, other: str, cards: Mapping[str, Card]) -> Finding:
+    message = f"{_alike(submission, other, cards)}; both were accepted before"
+    return Finding(check="name-shared", severity="flag", message=message)
+
+
+def _alike(submission: str, other: str, cards: Mapping[str, Card]) -> str:
+    name, theirs = cards[submission].name, cards[other].name
+    how = "is also the name" if name == theirs else f"looks like {theirs!a}, the name"
+    return f"manifest.yaml: name: {name!a} {how} of the submission {other}"
 
 
 def _foreign(name: str) -> int:

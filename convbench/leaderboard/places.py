@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SUBMISSIONS = "submissions"
@@ -16,7 +17,13 @@ def submission_folder(root: Path, track: str, submission: str) -> Path:
 
 
 def submission_ids(root: Path, track: str) -> list[str]:
-    """The folders below a track's ``submissions``, sorted; links, files, and what a killed command left (``.id.tmp``) are left out."""
+    """The folders below a track's ``submissions``, sorted; files, and what a killed command left (``.id.tmp``), are left out.
+
+    Links are among them, so that whoever looks through them says that they are not followed.
+    """
     folder = root / track / SUBMISSIONS
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.name for path in found if path.is_dir() and not path.is_symlink() and not path.name.startswith("."))
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if entry.is_symlink() or entry.is_dir(follow_symlinks=False)]
+    return sorted(name for name in found if not name.startswith("."))

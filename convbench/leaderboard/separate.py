@@ -9,8 +9,9 @@ import numpy as np
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.corrections import holm
-from convbench.analysis.paired import differences_of, pairs_of
-from convbench.analysis.resampling import Resampling, sign_flip_p
+from convbench.analysis.paired import pairs_of
+from convbench.analysis.pairwise_flips import pairwise_sign_flip_p
+from convbench.analysis.resampling import Resampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +20,6 @@ ALPHA = 0.05
 RESAMPLES = 10_000
 """Sign flips at least."""
 
-_COLUMNS = 300
-"""Pairs flipped together: their sums take 48 MB."""
 _PER_TEST = 40
 
 Values = Mapping[str, Sequence[float | None]]
@@ -43,7 +42,7 @@ def separated(by_measure: Mapping[str, Values], turn_ids: Sequence[str]) -> dict
     plan = resampling(sum(map(len, pairs.values())))
     tests = [(measure, pair) for measure in by_measure for pair in pairs[measure]]
     p_values = [
-        p for measure, values in by_measure.items() for p in _p_values(_matrix(values, names[measure]), pairs[measure], clusters, plan)
+        p for measure, values in by_measure.items() for p in pairwise_sign_flip_p(_matrix(values, names[measure]), clusters, plan).tolist()
     ]
     apart: dict[str, dict[str, set[str]]] = {measure: {name: set() for name in names[measure]} for measure in by_measure}
     for (measure, (first, second)), adjusted in zip(tests, holm(p_values).tolist(), strict=True):
@@ -66,10 +65,3 @@ def _matrix(values: Values, names: Sequence[str]) -> NDArray[np.float64]:
     """Shape (turns, submissions); NaN where a turn has no value."""
     columns: list[NDArray[np.float64]] = [np.array(values[name], dtype=np.float64) for name in names]
     return np.stack(columns, axis=1) if columns else np.empty((0, 0))
-
-
-def _p_values(values: NDArray[np.float64], pairs: Sequence[tuple[int, int]], clusters: Clusters, plan: Resampling) -> list[float]:
-    found: list[float] = []
-    for start in range(0, len(pairs), _COLUMNS):
-        found += sign_flip_p(differences_of(values, pairs[start : start + _COLUMNS]), clusters, plan).tolist()
-    return found

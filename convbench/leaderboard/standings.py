@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from convbench.analysis.tie_groups import tie_groups
@@ -15,6 +16,9 @@ Section = Literal["competing", "contaminated", "reference"]
 
 SECTIONS: tuple[Section, ...] = ("competing", "contaminated", "reference")
 """Rows stand in this order. Only those that compete have letters."""
+
+MOST_GROUPS = 26
+"""Of more groups than there are letters nobody can read who shares one with whom."""
 
 _REFERENCES = ("oracle", "random")
 """Kinds of system that know the answer, or nothing: they are the ceiling and the floor."""
@@ -28,13 +32,19 @@ class Row:
         entry: The submission.
         scores: Measure -> what was measured, for the measures of this side that it has.
         section: Whether it competes.
-        letters: Two that share a letter are not told apart; empty where it does not compete or has no value.
+        letters: Two that share a letter are not told apart; empty where it does not compete or has no value, or where there would be more
+            than ``MOST_GROUPS`` letters.
+        apart: (n, m): of the m others that compete and have a value it is told apart from n; None where it does not compete or has no
+            value.
+        leads: Whether it competes and is not told apart from the best.
     """
 
     entry: Scored
     scores: dict[str, MeasuredScore]
     section: Section
-    letters: str
+    letters: str = ""
+    apart: tuple[int, int] | None = None
+    leads: bool = False
 
     def value(self, measure: str) -> float | None:
         """Its value by a measure, or None."""
@@ -80,7 +90,7 @@ def _standings(side: Side, ranked: Ranked, scored: Iterable[Scored]) -> Standing
     higher = all(scores[ranked.by].higher_is_better for _, scores in taking_part)
     rows: list[Row] = []
     for section in SECTIONS:
-        members = [Row(entry, scores, section, "") for entry, scores in taking_part if section_of(entry) == section]
+        members = [Row(entry, scores, section) for entry, scores in taking_part if section_of(entry) == section]
         ordered = sorted(members, key=lambda row: _place(row, ranked.by, higher))
         rows += _lettered(ordered, ranked.by) if section == "competing" else ordered
     return Standings(side, ranked, higher, tuple(rows))
@@ -106,5 +116,12 @@ def _lettered(rows: Sequence[Row], by: str) -> list[Row]:
         for other in row.entry.verified.separated.get(by, ())
         if row.entry.id in places and other in places and other != row.entry.id
     }
-    letters = tie_groups(order, separated)
-    return [Row(row.entry, row.scores, row.section, letters.get(place, "")) for place, row in enumerate(rows)]
+    letters = tie_groups(order, separated, MOST_GROUPS)
+    apart = Counter(place for pair in separated for place in pair)
+    placed = {
+        place: replace(
+            rows[place], letters=letters.get(place, ""), apart=(apart[place], len(order) - 1), leads=(order[0], place) not in separated
+        )
+        for place in order
+    }
+    return [placed.get(place, row) for place, row in enumerate(rows)]

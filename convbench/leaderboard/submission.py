@@ -109,4 +109,6 @@ def _card(folder: Path, submission: str) -> Card | Finding:
 
 def _said(error: Exception, folder: Path) -> str:
     """An error in one line, without the place where the folder happens to be."""
+    if isinstance(error, OSError):
+        return f"{Path(str(error.filename)).name}: cannot be read ({error.strerror})"
     return str(error).replace(f"{folder}/", "")

@@ -22,7 +22,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Writes a folder of text files that takes the place of ``folder`` when all of them are on the disk.
 
     On Linux the two are exchanged in one step. Elsewhere there is a moment between two renamings in which the old one is at hand under
-    its other name only; ``recover`` puts it back.
+    its other name only; ``recover`` puts it back. One process does this at a time: whoever calls it sees to that.
 
     Args:
         folder: The folder; what is in it is lost.
@@ -36,7 +36,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise StorageError(f"{folder}: expected a folder to replace, found something else: move it away")
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        _remove(new)
         for name, text in files.items():
             _write(new / name, text)
         _sync_folders(new)
@@ -51,20 +51,27 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     finally:
         for leftover in (new, old):
             if folder.exists():
-                shutil.rmtree(leftover, ignore_errors=True)
+                _remove(leftover)
 
 
 def recover(folder: Path) -> None:
     """After a process was killed: puts the old folder back where it has none in its place, and removes what was half written."""
     old = _beside(folder, "old")
-    if old.is_dir() and not folder.exists():
+    if old.is_dir() and not old.is_symlink() and not os.path.lexists(folder):
         old.replace(folder)
     for leftover in (old, _beside(folder, "new")):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
 
 
 def _beside(folder: Path, what: str) -> Path:
     return folder.with_name(f".{folder.name}.{what}")
+
+
+def _remove(leftover: Path) -> None:
+    """Removes a folder; of a link, the link: nothing is written through it afterwards."""
+    if leftover.is_symlink():
+        leftover.unlink()
+    shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from convbench.config import Config, load_config
 from convbench.errors import MissingFileError, UsageError
+from convbench.leaderboard.no_links import files_below
 from convbench.registry import did_you_mean
 
 FILE = "track.yaml"
@@ -90,8 +91,12 @@ class Track(Config):
 
 
 def track_names(root: Path) -> list[str]:
-    """The tracks below ``root``, sorted."""
-    return sorted(path.parent.name for path in root.glob(f"*/{FILE}"))
+    """The tracks below ``root``, sorted.
+
+    Raises:
+        DataError: A ``track.yaml`` or its folder is a link.
+    """
+    return [path.parent.name for path in files_below(root, FILE)]
 
 
 def read_track(root: Path, name: str) -> Track:
@@ -99,7 +104,7 @@ def read_track(root: Path, name: str) -> Track:
 
     Raises:
         UsageError: There is none of that name.
-        DataError: Its file is wrong.
+        DataError: Its file is wrong, or some track is a link.
     """
     names = track_names(root)
     if name not in names:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,17 +17,21 @@ from convbench.errors import MissingFileError, ResourceError
 from convbench.io.atomic import write_text
 from convbench.io.cache import cache_root
 from convbench.io.digests import value_sha256
-from convbench.leaderboard.card import ID, Card
-from convbench.leaderboard.measured import Measured, competes, key_of, measure, remember, remembered, unreadable
+from convbench.leaderboard.bound import accepted
+from convbench.leaderboard.card import Card
+from convbench.leaderboard.days import ahead, today
+from convbench.leaderboard.measured import Measured, competes, key_of, measure, remember, remembered
 from convbench.leaderboard.measures import ranking_measures
-from convbench.leaderboard.names import name_clashes
+from convbench.leaderboard.names import name_clashes, printable
 from convbench.leaderboard.pairs import PairCache
 from convbench.leaderboard.places import submission_folder, submission_ids
+from convbench.leaderboard.same_runs import same_runs
 from convbench.leaderboard.separate import separated
 from convbench.leaderboard.submission import read_cards
 from convbench.leaderboard.track import Track, read_track, track_names
 from convbench.leaderboard.track_data import Files, TrackData, open_track
 from convbench.leaderboard.verified import FILE, Finding, Verified
+from convbench.leaderboard.verified_file import write_verified
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +46,10 @@ class Outcome:
     Attributes:
         track: The track.
         submission: The submission; empty where the track as a whole was passed over.
-        verified: What stands in its ``verified.json`` now; None where the track was passed over.
+        verified: What stands in its ``verified.json`` now; None where the track was passed over, or verifying the submission broke.
         scored: Whether it was scored now, and not known from before.
         changed: Whether its ``verified.json`` was written, or is other than it was.
-        reason: Why the track was passed over.
+        reason: Why the track was passed over, or what broke.
     """
 
     track: str
@@ -54,6 +58,11 @@ class Outcome:
     scored: bool = False
     changed: bool = False
     reason: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it could not be verified for something that is no fault of the submission; its ``verified.json`` stays as it was."""
+        return bool(self.submission) and self.verified is None
 
 
 def verify(root: Path, tracks: Sequence[str] = (), *, files: Files, jobs: int = 2, cache: Path | None = None) -> list[Outcome]:
@@ -91,46 +100,69 @@ def verify(root: Path, tracks: Sequence[str] = (), *, files: Files, jobs: int = 
 
 def _verified(root: Path, data: TrackData, files: Files, jobs: int, cache: Path) -> Iterator[Outcome]:
     name = data.track.name
+    before = accepted(root, name)
     keys = {submission: key_of(root, data, submission) for submission in submission_ids(root, name)}
     known = {submission: old for submission, key in keys.items() if (old := remembered(cache, key)) is not None}
     todo = {submission: key for submission, key in keys.items() if submission not in known}
     fresh: dict[str, Measured] = {}
     for submission, new in _measured(root, data, todo, files, jobs, cache):
+        if isinstance(new, Exception):
+            log.error("%s/%s: %r; its %s stays as it was", name, submission, new, FILE, exc_info=new)
+            yield Outcome(name, submission, None, reason=printable(f"{type(new).__name__}: {new}"))
+            continue
         fresh[submission] = new
-        if not any(finding.check == "unreadable" for finding in new.findings):  # what broke may have been this machine
-            remember(cache, new)
-    cards = read_cards(root, data.track)
+        remember(cache, new)
     found = known | fresh
-    clashes = name_clashes({submission: card for submission, card in cards.items() if found[submission].level is not None})
-    measured = {submission: _clashing(found[submission], clashes.get(submission)) for submission in keys}
+    cards = read_cards(root, data.track)
+    measured = _together(found, cards, before)
     apart = _separated(data, cards, measured, cache)
-    for submission, own in measured.items():
-        others = {by: told[submission] for by, told in apart.items() if told.get(submission)}
+    for submission in sorted(measured):
+        own = measured[submission]
         verified = Verified(
-            key=own.key, level=own.level, findings=own.findings, scores=own.scores, separated=others, contaminated=own.contaminated
+            key=own.key,
+            manifest_sha256=own.manifest_sha256,
+            run_sha256=own.run_sha256,
+            level=own.level,
+            findings=own.findings,
+            scores=own.scores,
+            separated={by: told[submission] for by, told in apart.items() if told.get(submission)},
+            contaminated=own.contaminated,
         )
-        yield Outcome(name, submission, verified, submission in fresh, _write(root, name, submission, verified))
+        yield _written(root, Outcome(name, submission, verified, submission in fresh))
 
 
-def _clashing(measured: Measured, clash: Finding | None) -> Measured:
-    """With the finding that its name is another's, which refuses it."""
-    return measured if clash is None else measured.model_copy(update={"level": None, "findings": (*measured.findings, clash)})
+def _together(found: Mapping[str, Measured], cards: Mapping[str, Card], before: AbstractSet[str]) -> dict[str, Measured]:
+    """With what shows only beside the others, or on this day: days that lie ahead, names that look alike, runs that are the same.
+
+    Args:
+        found: What was found of each by itself.
+        cards: The cards that can be read.
+        before: Those that were accepted before, as they are now.
+    """
+    now = today()
+    measured = {submission: _with(own, ahead(cards.get(submission), now)) for submission, own in found.items()}
+    standing = {submission for submission, own in measured.items() if not own.refused} | (
+        before - measured.keys()
+    )  # what broke stands, too
+    clashes = name_clashes({submission: card for submission, card in cards.items() if submission in standing}, before)
+    same = same_runs({submission: own.content for submission, own in measured.items() if not own.refused})
+    return {submission: _with(own, clashes.get(submission), same.get(submission)) for submission, own in measured.items()}
 
 
-def _write(root: Path, track: str, submission: str, verified: Verified) -> bool:
-    """Writes ``verified.json`` where it would change, in the place of whatever is there; never through a link."""
-    folder = submission_folder(root, track, submission)
-    path = folder / FILE
-    if not re.fullmatch(ID, submission) or any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent)):
-        return False
-    text = json.dumps(verified.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    if not path.is_symlink() and path.is_file() and path.read_bytes() == text.encode():
-        return False
-    if path.is_dir() and not path.is_symlink():
-        log.warning("%s: a folder stands where the file belongs: remove it", path)
-        return False
-    write_text(path, text)
-    return True
+def _with(measured: Measured, *found: Finding | None) -> Measured:
+    """With further findings."""
+    new = tuple(finding for finding in found if finding is not None)
+    level = None if any(finding.severity == "refused" for finding in new) else measured.level
+    return measured.model_copy(update={"level": level, "findings": (*measured.findings, *new)}) if new else measured
+
+
+def _written(root: Path, outcome: Outcome) -> Outcome:
+    """An outcome after its ``verified.json`` was written, or with the finding that it cannot be."""
+    assert outcome.verified is not None
+    written = write_verified(submission_folder(root, outcome.track, outcome.submission), outcome.verified)
+    if isinstance(written, bool):
+        return replace(outcome, changed=written)
+    return replace(outcome, verified=outcome.verified.model_copy(update={"level": None, "findings": (*outcome.verified.findings, written)}))
 
 
 def _separated(
@@ -153,11 +185,13 @@ def _separated(
         return found
 
 
-def _measured(root: Path, data: TrackData, todo: Mapping[str, str], files: Files, jobs: int, cache: Path) -> Iterator[tuple[str, Measured]]:
-    """Measures submissions, in this process where they are few or small, else in others."""
+def _measured(
+    root: Path, data: TrackData, todo: Mapping[str, str], files: Files, jobs: int, cache: Path
+) -> Iterator[tuple[str, Measured | Exception]]:
+    """Measures submissions, in this process where they are few or small, else in others; or what broke in the attempt."""
     if jobs < 2 or len(todo) < 2 or len(todo) * len(data.turn_ids) < _WORTH_A_PROCESS:
         pairs = PairCache(_pairs_file(cache))
-        yield from ((submission, measure(root, data, submission, key, pairs)) for submission, key in todo.items())
+        yield from ((submission, _tried(root, data, submission, key, pairs)) for submission, key in todo.items())
         return
     left = dict(todo)
     try:
@@ -169,12 +203,12 @@ def _measured(root: Path, data: TrackData, todo: Mapping[str, str], files: Files
             try:
                 yield from _in_processes(root, data.track, {submission: key}, files, 1, cache)
             except BrokenProcessPool:
-                yield submission, unreadable(key, "the process that scored it was ended")
+                yield submission, RuntimeError("the process that scored it was ended")
 
 
 def _in_processes(
     root: Path, track: Track, todo: Mapping[str, str], files: Files, jobs: int, cache: Path
-) -> Iterator[tuple[str, Measured]]:
+) -> Iterator[tuple[str, Measured | Exception]]:
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(root, track, files, cache)) as pool:
         futures = {submission: pool.submit(_work, submission, key) for submission, key in todo.items()}
@@ -193,9 +227,18 @@ def _start(root: Path, track: Track, files: Files, cache: Path) -> None:
     gc.set_threshold(200_000)
 
 
-def _work(submission: str, key: str) -> Measured:
+def _work(submission: str, key: str) -> Measured | Exception:
     root, data, pairs = _place
-    return measure(root, data, submission, key, pairs)
+    found = _tried(root, data, submission, key, pairs)
+    return RuntimeError(f"{type(found).__name__}: {found}") if isinstance(found, Exception) else found  # not every error can be sent
+
+
+def _tried(root: Path, data: TrackData, submission: str, key: str, pairs: PairCache | None) -> Measured | Exception:
+    """What was measured, or what broke: neither a fault of ours nor one of a library refuses a submission, or stops the others."""
+    try:
+        return measure(root, data, submission, key, pairs)
+    except Exception as error:
+        return error
 
 
 def _pairs_file(cache: Path) -> Path:

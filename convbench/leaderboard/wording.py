@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from convbench.exchange.published import Published, PublishedRow
 from convbench.leaderboard.card import Card
-from convbench.leaderboard.standings import Row, Section
+from convbench.leaderboard.entries import Scored
+from convbench.leaderboard.standings import MOST_GROUPS, Row, Section
 from convbench.leaderboard.track import Side, Track
 from convbench.leaderboard.verified import MeasuredScore
 from convbench.report.figures.wording import plain
@@ -14,6 +16,8 @@ from convbench.report.numbers import between, per_cent
 from convbench.report.words import ABSENT, conditions_in_words
 
 _LETTER = re.compile(r"\(..\)|.")
+_MOST_MARKS = 4
+_LONGEST_WORD = 70
 
 SIDES: dict[Side, str] = {"retrieval": "Retrieval", "response": "Responses"}
 
@@ -31,16 +35,30 @@ SECTIONS: dict[Section, str] = {
 
 OVERLAP = {"no": "none known", "yes": "yes", "unknown": "unknown"}
 
+_MARKS = {
+    "scores-differ": "other scores claimed",
+    "responses-copied": "references copied",
+    "trained-on-test": "trained on test",
+    "overlap-denied": "overlap denied",
+    "name-shared": "name shared",
+    "conditions-unknown": "conditions unknown",
+    "not-reproduced": "not reproduced",
+}
+"""Check -> how a column of marks calls it; what is not here is called by its own name."""
+
 REFERENCES = {"oracle": "ceiling", "random": "floor"}
 
-LETTERS = "Systems that share a letter are not told apart (paired test over conversations, 5 %, Holm over the track); there are no ranks."
+LETTERS = (
+    "Systems that share a letter are not told apart (paired test over conversations, 5 %, Holm over the track); there are no ranks. "
+    f"Where there would be more than {MOST_GROUPS} letters, it is said from how many others a system is told apart."
+)
 MEASURED = "Scores were measured again from the submitted runs, in per cent with 95 % intervals; what a submission claims does not count."
 REPORTED = "Numbers as papers print them, in per cent. None was measured here, and they do not compare with the standings."
 
 
 def line(text: str, longest: int = 200) -> str:
     """Any text as one printable line that turns no direction around."""
-    return plain(text, longest)
+    return plain(_without_heaps(text), longest)
 
 
 def conditions_of(card: Card) -> list[str]:
@@ -63,6 +81,34 @@ def role_of(row: Row) -> str:
     if row.section == "reference":
         return REFERENCES.get(row.entry.card.kind, "people rewrote its queries")
     return SECTIONS["contaminated"] if row.section == "contaminated" else ""
+
+
+def _without_heaps(text: str) -> str:
+    """The text with at most four combining marks in a row: more of them reach over what stands around, and no script needs them."""
+    kept, run = [], 0
+    for character in text:
+        run = run + 1 if unicodedata.category(character) in ("Mn", "Mc", "Me") else 0
+        if run <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
+def reason_text(reason: str) -> str:
+    """A reason as one line; of a word in it that no line holds, a number of 300 digits say, the middle is left out."""
+    return " ".join(plain(word, _LONGEST_WORD) for word in line(reason, 2000).split(" "))
+
+
+def marks_of(entry: Scored) -> str:
+    """What verifying found remarkable, each in a word or two; empty where there is nothing."""
+    checks = dict.fromkeys(finding.check for finding in entry.verified.findings if finding.severity == "flag")
+    return ", ".join(_MARKS.get(check, line(check.replace("-", " "), 40)) for check in checks)
+
+
+def group_text(row: Row) -> str:
+    """The letters of a row, or from how many others it is told apart where there are too many groups; empty where it does not compete."""
+    if row.letters or row.apart is None:
+        return letters_text(row.letters)
+    return f"apart from {row.apart[0]} of {row.apart[1]}"
 
 
 def letters_text(letters: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from convbench.errors import UsageError
 from convbench.io.atomic import atomic_folder
 from convbench.io.jsonl import dump_line
 from convbench.io.runfile import SCHEMA
-from convbench.leaderboard.card import FILE, Card
+from convbench.leaderboard.card import FILE, ID, Card
+from convbench.leaderboard.days import ahead, today
 from convbench.leaderboard.fitting import misfits
-from convbench.leaderboard.names import name_clashes
+from convbench.leaderboard.names import name_clashes, printable
 from convbench.leaderboard.places import RUN, submission_folder
 from convbench.leaderboard.rankings import checked_run, cut
 from convbench.leaderboard.safe_read import check_bounds
@@ -47,7 +49,7 @@ def write_submission(card: Card, run: Run, track: Track, root: Path, *, source: 
     wrong = [finding.message for finding in misfits(card, run, track, turns) if finding.severity == "refused"]
     if wrong:
         raise UsageError(f"{source}: not packed for {track.name}: {'; '.join(wrong)}")
-    refuse_taken_name(card, track, root)
+    refuse_beside_others(card, track, root)
     folder = new_folder_for(card.id, track, root)
     with atomic_folder(folder) as temporary:
         values = card.model_dump(mode="json", exclude_defaults=True)
@@ -61,24 +63,26 @@ def new_folder_for(submission: str, track: Track, root: Path) -> Path:
     """The folder that a new submission gets.
 
     Raises:
-        UsageError: It is there already.
+        UsageError: It is there already, or the id is none.
     """
+    if not re.fullmatch(ID, submission):  # before anything is made: it may be a path that leads elsewhere
+        rule = "expected up to 64 of a-z, 0-9, '.' and '-', a letter or digit first"
+        raise UsageError(f"{printable(submission)!r} is no id of a submission; {rule}")
     folder = submission_folder(root, track.name, submission)
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder}: exists already; choose another id, or remove it if it is not needed")
     return folder
 
 
-def refuse_taken_name(card: Card, track: Track, root: Path) -> None:
-    """Raises where a name is another submission's, or looks like it.
+def refuse_beside_others(card: Card, track: Track, root: Path) -> None:
+    """Raises where a new submission cannot stand beside those that are there, or not yet.
 
     Raises:
-        UsageError: It is.
+        UsageError: Its name is another one's, or looks like it; or its day lies ahead.
     """
     others = {id_: other for id_, other in read_cards(root, track).items() if id_ != card.id}
-    before, after = name_clashes(others), name_clashes({**others, card.id: card})
-    if new := [found for submission, found in after.items() if submission not in before]:
-        raise UsageError(f"not packed for {track.name}: {new[0].message}")
+    if (clash := name_clashes({**others, card.id: card}, accepted=others).get(card.id)) or (clash := ahead(card, today())):
+        raise UsageError(f"not packed for {track.name}: {clash.message}")
 
 
 def _write_run(path: Path, run: Run) -> None:

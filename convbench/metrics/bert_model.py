@@ -2,37 +2,46 @@
 
 bert-score 0.3.13 would load it anew at every call, pick a wrong class where a path contains "t5", need a layer for every local path,
 overflow on a tokenizer that states no maximum length, and drop the leading space of RoBERTa-type tokenizers on transformers 5, which
-changes the scores. Its embedding, matching and idf code is used as it is.
+changes the scores.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING
 from convbench.backends.locate import LocatedModel
 from convbench.errors import ResourceError, UsageError
+from convbench.io.digests import file_sha256, value_sha256
+from convbench.metrics.bert_encoding import embed
+from convbench.metrics.bert_matching import equal_weights, idf_weights
 
-Triple: TypeAlias = tuple[float, float, float]
-"""Precision, recall and F1."""
+if TYPE_CHECKING:
+    from convbench.metrics.bert_encoding import Embedding, Ids
 
 _DEFAULT_LIMIT = 512
 _UNBOUNDED = 1_000_000
 """transformers writes "no maximum length" as 1e30."""
 
 
-class _Text(str):
-    """A text that hashes alike in every process: bert-score forms its batches in the order of a set, and batches move the last digit."""
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """A text as the model reads it.
 
-    __slots__ = ()
+    Attributes:
+        row: Token ids, special ones included, cut to the model's limit.
+        is_empty: The tokenizer finds no token in it.
+        is_cut: It is longer than the limit.
+    """
 
-    def __hash__(self) -> int:
-        return zlib.crc32(self.encode())
+    row: tuple[int, ...]
+    is_empty: bool
+    is_cut: bool
 
 
 class BertModel:
@@ -74,48 +83,47 @@ class BertModel:
         """Tokens of a text that are compared, special ones included: the least of what tokenizer and model allow."""
         return int(self._tokenizer.model_max_length)
 
-    def sort_out(self, texts: Iterable[str]) -> tuple[set[str], set[str]]:
-        """The texts in which the tokenizer finds no token, and those that are longer than ``max_tokens``."""
+    @cached_property
+    def identity(self) -> str:
+        """Digest of everything but its input that decides what the model gives."""
+        config = file_sha256(self.located.path / "config.json")
+        versions = [metadata.version(name) for name in ("torch", "transformers")]
+        return value_sha256([self.located.sha256, config, self.layers, versions, self._device])
+
+    def read(self, texts: Iterable[str]) -> dict[str, Tokenized]:
+        """Each text as the model reads it."""
         unique = list(dict.fromkeys(texts))
-        if not unique:
-            return set(), set()
-        rows = self._tokenizer([text.strip() for text in unique], truncation=True, max_length=self.max_tokens + 1)["input_ids"]
-        special = self._tokenizer.num_special_tokens_to_add()
-        empty = {text for text, row in zip(unique, rows, strict=True) if len(row) <= special}
-        return empty, {text for text, row in zip(unique, rows, strict=True) if len(row) > self.max_tokens}
+        rows = dict(zip(unique, self._rows(unique, self.max_tokens + 1), strict=True))
+        cut = [text for text, row in rows.items() if len(row) > self.max_tokens]
+        rows |= dict(zip(cut, self._rows(cut, self.max_tokens), strict=True))
+        special, long = self._tokenizer.num_special_tokens_to_add(), set(cut)
+        return {text: Tokenized(tuple(row), len(row) <= special, text in long) for text, row in rows.items()}
+
+    def _rows(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        """Token ids; with the white space around texts taken off, as bert-score does."""
+        if not texts:
+            return []
+        rows: list[list[int]] = self._tokenizer([text.strip() for text in texts], truncation=True, max_length=most)["input_ids"]
+        return rows
 
     def idf(self, references: Sequence[str]) -> Mapping[int, float]:
         """Token id -> inverse document frequency over ``references`` (those without a token are left out)."""
-        from bert_score.utils import get_idf_dict
+        read = self.read(references)
+        return idf_weights([read[text].row for text in references if not read[text].is_empty])
 
-        empty, _ = self.sort_out(references)
-        weights: Mapping[int, float] = get_idf_dict([text for text in references if text not in empty], self._tokenizer, nthreads=0)
-        return weights
+    def equal_weights(self) -> Mapping[int, float]:
+        """Token id -> 1, but 0 for the tokens that begin and end a text."""
+        special = (self._tokenizer.sep_token_id, self._tokenizer.cls_token_id)
+        return equal_weights([token for token in special if token is not None])
 
-    def compare(self, pairs: Sequence[tuple[str, str]], idf: Mapping[int, float] | None, batch_size: int) -> list[Triple]:
-        """Scores (candidate, reference) pairs, none of them without a token (see ``sort_out``).
+    def embed(self, rows: Sequence[Ids], most_rows: int) -> list[Embedding]:
+        """Embeddings of texts.
 
         Args:
-            pairs: The pairs.
-            idf: Weights of the tokens, or None to weigh all alike.
-            batch_size: Texts that go through the model together.
+            rows: Token ids of each, as ``read`` gives them.
+            most_rows: Most texts that go through the model together.
         """
-        from bert_score.utils import bert_cos_score_idf
-
-        if not pairs:
-            return []
-        candidates, references = ([_Text(pair[side]) for pair in pairs] for side in (0, 1))
-        weights = self._equal_weights() if idf is None else idf
-        device = next(self._model.parameters()).device
-        scores = bert_cos_score_idf(
-            self._model, references, candidates, self._tokenizer, weights, device=device, batch_size=batch_size
-        ).tolist()
-        return [(precision, recall, f1) for precision, recall, f1 in scores]
-
-    def _equal_weights(self) -> Mapping[int, float]:
-        weights: defaultdict[int, float] = defaultdict(lambda: 1.0)
-        weights |= {self._tokenizer.sep_token_id: 0.0, self._tokenizer.cls_token_id: 0.0}
-        return weights
+        return embed(self._model, rows, self._tokenizer.pad_token_id, most_rows) if rows else []
 
     @cached_property
     def _config(self) -> Any:
@@ -149,7 +157,13 @@ class BertModel:
         from transformers import AutoModel
 
         model = self._load(AutoModel, use_safetensors=True, dtype=torch.float32)
-        return cut(model, self.layers).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return cut(model, self.layers).to(self._device).eval()
+
+    @cached_property
+    def _device(self) -> str:
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def _load(self, loader: Any, **options: Any) -> Any:
         try:

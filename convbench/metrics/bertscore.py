@@ -1,4 +1,4 @@
-"""BERTScore of responses, computed by bert-score on one model that is loaded once."""
+"""BERTScore of responses: bert-score's numbers, by one model that is loaded once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from pathlib import Path
 
 from convbench.backends.locate import LocatedModel, locate_model
 from convbench.errors import ResourceError, UsageError
+from convbench.io.blobs import BlobCache
+from convbench.io.cache import cache_root
 from convbench.metrics.base import Against, Measure, Side, signature
-from convbench.metrics.bert_model import BertModel, Triple
-from convbench.metrics.responses import Compared, against, references_of, response_of, score_responses
+from convbench.metrics.bert_compare import BertComparer, Weights
+from convbench.metrics.bert_matching import Triple
+from convbench.metrics.bert_model import BertModel
+from convbench.metrics.responses import Compared, against, compared_texts, score_responses
 from convbench.types import Score, Turn, TurnRecord
 
 NAMES = ("bertscore-p", "bertscore-r", "bertscore-f1")
@@ -26,7 +30,10 @@ class BertScoreMetric:
     """BERTScore's precision, recall and F1, each the best over the references, as bert-score does it for lists of references.
 
     Texts are compared up to the model's limit; where one was cut, the score says so. An empty response, or none but empty references,
-    scores 0 with a reason and never reaches the library. Weights are read as fp32 from safetensors, and no code of a checkpoint is run.
+    scores 0 with a reason. Weights are read as fp32 from safetensors, and no code of a checkpoint is run.
+
+    What is worth it is kept on disk (``bert_compare``): references are embedded once for all systems, and a response that two systems give
+    is compared once. Whether it is there changes no value by more than the last digits.
 
     Args:
         model: A folder, a hub id, or ``auto`` (see ``AUTO``), which never downloads.
@@ -37,6 +44,8 @@ class BertScoreMetric:
         batch_size: Texts that go through the model together. Four times as many turns are scored together, for texts of like length
             are put into one batch.
         measures: Names of the measures, all with ``(knowledge)`` where the knowledge text is the reference.
+        cache: Folder for what is kept; None: in convbench's cache.
+        cache_megabytes: How large it may become; 0 keeps nothing.
     """
 
     name = "bertscore"
@@ -52,9 +61,13 @@ class BertScoreMetric:
         offline: bool = False,
         batch_size: int = 64,
         measures: Sequence[str] = NAMES,
+        cache: Path | None = None,
+        cache_megabytes: int = 1024,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"bertscore: batch_size {batch_size}; expected 1 or more")
+        if cache_megabytes < 0:
+            raise UsageError(f"bertscore: cache_megabytes {cache_megabytes}; expected 0 or more")
         self._names = list(measures)
         self.against: Against
         self.against, bases = against(self.name, self._names)
@@ -68,7 +81,9 @@ class BertScoreMetric:
         self._rescales = rescale
         self._offline = offline
         self._texts_per_batch = batch_size
-        self._idf: Mapping[int, float] | None = None
+        self._idf: Weights | None = None
+        self._cache_folder = cache
+        self._cache_megabytes = cache_megabytes
 
     def measures(self) -> list[Measure]:
         """The measures asked for.
@@ -103,7 +118,7 @@ class BertScoreMetric:
     def prepare(self, references: Sequence[str]) -> None:
         """Computes the idf weights, once, from all the texts that responses will be compared with; does nothing without ``idf``."""
         if self._uses_idf:
-            self._idf = self._model.idf(references)
+            self._idf = Weights.of(self._model.idf(references))
 
     def score(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> list[Score]:
         """Scores ``turns``.
@@ -114,22 +129,23 @@ class BertScoreMetric:
         """
         if self._uses_idf and self._idf is None:
             raise UsageError("bertscore: idf weights come from all references; call prepare(references) before score")
-        compared = [(response, references_of(turn, self.against)) for turn in turns if (response := response_of(records, turn)) is not None]
-        empty, long = self._model.sort_out(text for response, references in compared for text in (response, *references))
+        compared = compared_texts(turns, records, self.against)
+        texts = self._model.read(text for response, references in compared for text in (response, *references))
         pairs = dict.fromkeys((response, reference) for response, references in compared for reference in references)
-        usable = [pair for pair in pairs if empty.isdisjoint(pair)]
-        values = dict(zip(usable, self._model.compare(usable, self._idf, self._texts_per_batch), strict=True))
+        usable = [pair for pair in pairs if not any(texts[text].is_empty for text in pair)]
+        rows = [(texts[response].row, texts[reference].row) for response, reference in usable]
+        values = dict(zip(usable, self._comparer.compare(rows, self._idf or self._equal, self._texts_per_batch), strict=True))
 
         def compare(response: str, references: list[str]) -> Compared:
-            if response in empty:
+            if texts[response].is_empty:
                 return [0.0] * len(self._names), "the response is empty"
-            filled = [reference for reference in references if reference not in empty]
+            filled = [reference for reference in references if not texts[reference].is_empty]
             if not filled:
                 return [0.0] * len(self._names), "every reference is empty"
             best = _best([values[response, reference] for reference in filled])
             if best is None:
                 return [None] * len(self._names), "undefined: every token has the idf weight 0"
-            reason = None if long.isdisjoint([response, *filled]) else f"cut to {self._model.max_tokens} tokens"
+            reason = f"cut to {self._model.max_tokens} tokens" if any(texts[text].is_cut for text in (response, *filled)) else None
             rescaled = self._rescaled(best)
             return [rescaled[column] for column in self._columns], reason
 
@@ -149,6 +165,15 @@ class BertScoreMetric:
     @cached_property
     def _model(self) -> BertModel:
         return BertModel(self._located, self._num_layers)
+
+    @cached_property
+    def _equal(self) -> Weights:
+        return Weights.of(self._model.equal_weights())
+
+    @cached_property
+    def _comparer(self) -> BertComparer:
+        folder = self._cache_folder or cache_root()
+        return BertComparer(self._model, BlobCache(folder / "bertscore" / "kept.sqlite", self._cache_megabytes))
 
     @cached_property
     def _baseline(self) -> Triple:

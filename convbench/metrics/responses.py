@@ -48,6 +48,15 @@ def response_of(records: Mapping[str, TurnRecord], turn: Turn) -> str | None:
     return record.response if record else None
 
 
+def compared_texts(turns: Sequence[Turn], records: Mapping[str, TurnRecord], kind: Against = "response") -> list[tuple[str, list[str]]]:
+    """The responses that there are, each with the texts it is compared with: what a metric needs that computes all of them at once.
+
+    Turns without a response are left out, as are those without such texts (see ``score_responses``).
+    """
+    found = ((response_of(records, turn), references_of(turn, kind)) for turn in turns)
+    return [(response, references) for response, references in found if response is not None and references]
+
+
 def score_responses(
     turns: Sequence[Turn],
     records: Mapping[str, TurnRecord],

@@ -1,21 +1,33 @@
-"""Retrieval measures, computed by ir_measures on canonical rankings over the declared turns."""
+"""Retrieval measures on canonical rankings over the declared turns, with the values of ir_measures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from convbench.errors import UsageError
 from convbench.metrics.base import MISSING, Measure, Side, signature
 from convbench.metrics.invariants import check_turn
+from convbench.metrics.invariants_at_once import suspects
 from convbench.metrics.measure_names import RankMeasure, rank_measure
-from convbench.retrieval.canonical import TIE_RULE, canonical
-from convbench.types import HIGHEST_GRADE, Score, Turn, TurnRecord, qrels_of
+from convbench.metrics.rank_records import ArrayEvaluator, RankEvaluator
+from convbench.metrics.rank_reference import IrMeasuresEvaluator
+from convbench.retrieval.canonical import TIE_RULE
+from convbench.types import HIGHEST_GRADE, Score, Turn, TurnRecord
 
 DEPTH = 100
 NAMES = ("nDCG@3", "RR@100", "R@5", "R@10", "R@20", "R@100", "MAP")
 EMPTY = "empty ranking"
 NO_GOLD = "no gold passage is known for this turn"
+Engine = Literal["arrays", "ir_measures"]
+_ENGINES: dict[Engine, Callable[[Sequence[RankMeasure], int, int], RankEvaluator]] = {
+    "arrays": ArrayEvaluator,
+    "ir_measures": IrMeasuresEvaluator,
+}
 _CHECKED = ("P@1", "Success@1", "RR@1", "RR@10", "RR@100", "R@10", "R@100", "nDCG@1", "nDCG@3")
 """Always computed with what is asked for, so that the invariants between them can be checked."""
 
@@ -33,6 +45,7 @@ class RetrievalMetric:
         measures: Names of the measures: ``nDCG@k``, ``RR@k``, ``R@k``, ``P@k``, ``Success@k``, ``Hits@k`` (Success by another name),
             ``AP@k``, and ``nDCG``, ``RR``, ``MAP`` over the whole depth.
         unjudged: What a turn without gold passages scores: no value (None), or 0.
+        engine: What computes: our arrays, or ir_measures. The values are the same, and so are the signatures.
     """
 
     name = "retrieval"
@@ -40,7 +53,14 @@ class RetrievalMetric:
     needs: Side = "ranking"
     batch_size = 2048
 
-    def __init__(self, depth: int = DEPTH, relevant_from: int = 1, measures: Sequence[str] = NAMES, unjudged: float | None = None) -> None:
+    def __init__(
+        self,
+        depth: int = DEPTH,
+        relevant_from: int = 1,
+        measures: Sequence[str] = NAMES,
+        unjudged: float | None = None,
+        engine: Engine = "arrays",
+    ) -> None:
         if depth < 1:
             raise UsageError(f"retrieval: depth {depth}; expected 1 or more")
         if not 1 <= relevant_from <= HIGHEST_GRADE:
@@ -54,6 +74,12 @@ class RetrievalMetric:
         for name, measure in self._asked.items():
             if measure.cutoff > depth:
                 raise UsageError(f"retrieval: {name} looks deeper than the depth of {depth}; expected a cutoff of {depth} or less")
+        if engine not in _ENGINES:
+            raise UsageError(f"retrieval: engine {engine!r}; expected {' or '.join(_ENGINES)}")
+        checked = {name: rank_measure(name, depth) for name in dict.fromkeys((*measures, *_CHECKED))}
+        self._computed = {name: measure for name, measure in checked.items() if measure.cutoff <= depth}
+        self._evaluator = _ENGINES[engine](list(self._computed.values()), depth, relevant_from)
+        self.by_reference = engine == "ir_measures"
 
     def measures(self) -> list[Measure]:
         """The measures asked for."""
@@ -70,66 +96,32 @@ class RetrievalMetric:
             RunFileError: A ranking holds a score that is not finite, or a passage twice.
             InvariantError: The measures of a turn contradict one another: a fault of a library, or of convbench.
         """
-        run = {turn.id: canonical(turn.id, records[turn.id].passages, self.depth).passages for turn in turns if turn.id in records}
-        values = self._values([turn for turn in turns if turn.gold and run.get(turn.id)], run)
-        return [self._score(turn, name, run, values) for turn in turns for name in self._asked]
+        judged = [bool(turn.gold and turn.id in records and records[turn.id].passages) for turn in turns]
+        _refuse_huge_grades([turn for turn, has_values in zip(turns, judged, strict=True) if has_values])
+        values = self._evaluator.values(turns, records)
+        self._check(turns, values)
+        rows = values[:, [list(self._computed).index(name) for name in self._asked]].tolist()
+        scores: list[Score] = []
+        for turn, has_values, row in zip(turns, judged, rows, strict=True):
+            if has_values:
+                scores += [Score(turn.id, name, value) for name, value in zip(self._asked, row, strict=True)]
+            else:
+                value, reason = (0.0, EMPTY if turn.id in records else MISSING) if turn.gold else (self._unjudged, NO_GOLD)
+                scores += [Score(turn.id, name, value, reason) for name in self._asked]
+        return scores
 
-    def _values(self, turns: Sequence[Turn], run: Mapping[str, tuple[tuple[str, float], ...]]) -> dict[str, dict[str, float]]:
-        """Turn id -> measure -> value, for turns that have gold passages and a ranking."""
-        wanted = {name: rank_measure(name, self.depth) for name in dict.fromkeys((*self._asked, *_CHECKED))}
-        fitting = {name: measure for name, measure in wanted.items() if measure.cutoff <= self.depth}
-        values: dict[str, dict[str, float]] = {turn.id: {} for turn in turns}
-        qrels = qrels_of(turns)
-        _refuse_huge_grades(qrels)
-        for cut in dict.fromkeys(measure.cut for measure in fitting.values()):
-            names = {name: measure for name, measure in fitting.items() if measure.cut == cut}
-            cut_run = {turn.id: dict(run[turn.id][:cut]) for turn in turns}
-            for turn_id, name, value in _evaluated(names, qrels, cut_run, self.relevant_from):
-                values[turn_id][name] = value
-        for turn in turns:
-            check_turn(turn.id, values[turn.id], sum(grade >= self.relevant_from for grade in turn.gold.values()), dict(turn.gold))
-        return values
-
-    def _score(
-        self,
-        turn: Turn,
-        name: str,
-        run: Mapping[str, tuple[tuple[str, float], ...]],
-        values: Mapping[str, Mapping[str, float]],
-    ) -> Score:
-        if not turn.gold:
-            return Score(turn.id, name, self._unjudged, NO_GOLD)
-        if turn.id not in run:
-            return Score(turn.id, name, 0.0, MISSING)
-        if not run[turn.id]:
-            return Score(turn.id, name, 0.0, EMPTY)
-        return Score(turn.id, name, values[turn.id][name])
+    def _check(self, turns: Sequence[Turn], values: NDArray[np.float64]) -> None:
+        """Raises where measures of a turn contradict one another; what looks wrong at a glance over all turns is looked at closely."""
+        names = list(self._computed)
+        relevant = [sum(grade >= self.relevant_from for grade in turn.gold.values()) for turn in turns]
+        one_gold = np.array([len(turn.gold) == count == 1 for turn, count in zip(turns, relevant, strict=True)], dtype=bool)
+        for row in suspects(names, values, one_gold):
+            check_turn(turns[row].id, dict(zip(names, values[row].tolist(), strict=True)), relevant[row], turns[row].gold)
 
 
-def _refuse_huge_grades(qrels: Mapping[str, Mapping[str, int]]) -> None:
+def _refuse_huge_grades(turns: Sequence[Turn]) -> None:
     """Datasets are checked when they are read; this is for turns that were made otherwise."""
-    for turn_id, grades in qrels.items():
-        passage_id, grade = max(grades.items(), key=lambda item: item[1])
-        if grade > HIGHEST_GRADE:
-            raise UsageError(f"turn {turn_id}: passage {passage_id!r} has the grade {grade}; expected {HIGHEST_GRADE} or less")
-
-
-def _evaluated(
-    names: Mapping[str, RankMeasure],
-    qrels: Mapping[str, Mapping[str, int]],
-    run: Mapping[str, Mapping[str, float]],
-    relevant_from: int,
-) -> Iterable[tuple[str, str, float]]:
-    """(turn id, measure name, value), in one pass of one evaluator."""
-    import ir_measures
-
-    if not run:
-        return
-    objects = {name: measure.build(relevant_from) for name, measure in names.items()}
-    evaluator = ir_measures.pytrec_eval.evaluator(list(dict.fromkeys(objects.values())), {id_: dict(qrels[id_]) for id_ in run})
-    named: dict[object, list[str]] = {}
-    for name, measure in objects.items():
-        named.setdefault(measure, []).append(name)
-    for metric in evaluator.iter_calc({id_: dict(passages) for id_, passages in run.items()}):
-        for name in named[metric.measure]:
-            yield metric.query_id, name, float(metric.value)
+    for turn in turns:
+        if max(turn.gold.values()) > HIGHEST_GRADE:
+            passage_id, grade = max(turn.gold.items(), key=lambda item: item[1])
+            raise UsageError(f"turn {turn.id}: passage {passage_id!r} has the grade {grade}; expected {HIGHEST_GRADE} or less")

@@ -1,4 +1,4 @@
-"""ROUGE of responses, computed by rouge_score."""
+"""ROUGE of responses: rouge_score's numbers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import metadata
-from typing import Any
 
 from convbench.errors import UsageError
 from convbench.generation.sentences import split_sentences
 from convbench.metrics.base import Measure, Side, signature
-from convbench.metrics.longest_common import longest_common
-from convbench.metrics.responses import Compared, against, score_responses
+from convbench.metrics.responses import Compared, against, compared_texts, score_responses
+from convbench.metrics.rouge_scorer import Engine, RougeScorer, open_scorer
 from convbench.types import Score, Turn, TurnRecord
 
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _NAME = re.compile(r"(rouge[12]|rougeL|rougeLsum)(?:-(p|r))?")
-_STATISTICS = {"p": "precision", "r": "recall", None: "fmeasure"}
-_REMEMBERED = 1 << 15
-"""Texts whose tokens are remembered: with fewer than a set has references, the next run would find none of them."""
+_STATISTICS = {"p": 0, "r": 1, None: 2}
+"""Where they stand in a triple; None for the F-measure."""
+_TOKEN = re.compile(r"[a-z0-9]")
 _LOST = "no ASCII letters or digits are left in the {}"
 
 
@@ -29,10 +28,14 @@ class RougeMetric:
     ``rougeLsum`` compares sentence by sentence. rouge_score knows sentences by line ends only, so texts are cut into sentences first, by
     a rule that needs no download (``generation.sentences``).
 
+    All pairs of a batch are computed at once, each different pair once: by rouge-score-rs where that is there, else in Python. Both give
+    the same values to the last bit, so the signature does not say which it was.
+
     Args:
         stemmer: Compare Porter stems instead of words.
         measures: Names: F-measures, or precision or recall where they end with ``-p`` or ``-r`` (``rouge1-r``), all with ``(knowledge)``
             where the knowledge text is the reference.
+        engine: ``rust`` or ``python``; ``auto`` takes the first that can be used.
     """
 
     name = "rouge"
@@ -40,11 +43,13 @@ class RougeMetric:
     needs: Side = "response"
     batch_size = 512
 
-    def __init__(self, stemmer: bool = True, measures: Sequence[str] = NAMES) -> None:
+    def __init__(self, stemmer: bool = True, measures: Sequence[str] = NAMES, engine: Engine = "auto") -> None:
         self.stemmer = stemmer
         self._names = list(measures)
         self._against, bases = against(self.name, self._names)
         self._columns = [_column(base) for base in bases]
+        self._kinds = list(dict.fromkeys(kind for kind, _ in self._columns))
+        self._engine = engine
 
     def measures(self) -> list[Measure]:
         """The measures asked for."""
@@ -56,56 +61,39 @@ class RougeMetric:
         ]
 
     def check_resources(self) -> None:
-        """Nothing is needed beyond the installed packages (rouge_score's sentence splitter, which downloads, is not used)."""
+        """Nothing is needed beyond the installed packages (rouge_score's sentence splitter, which downloads, is not used).
+
+        Raises:
+            ResourceError: ``engine`` is ``rust``, and rouge-score-rs cannot be used.
+        """
+        _ = self._scorer
 
     def score(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> list[Score]:
         """Scores ``turns``; text in which the tokenizer finds nothing (it keeps ASCII letters and digits only) scores 0 with a reason."""
-        return score_responses(turns, records, self._names, self._compare, self._against)
+        triples = self._triples(turns, records)
 
-    def _compare(self, response: str, references: list[str]) -> Compared:
-        if not self._tokenizer.tokenize(response):
-            return [0.0] * len(self._names), _LOST.format("response")
-        if not any(self._tokenizer.tokenize(reference) for reference in references):
-            return [0.0] * len(self._names), _LOST.format("reference" if len(references) == 1 else "references")
-        scores = self._scores(response, references)
-        return [max(float(getattr(one[kind], statistic)) for one in scores) for kind, statistic in self._columns], None
+        def compare(response: str, references: list[str]) -> Compared:
+            found = [triples[response, reference] for reference in references]
+            values = [max([float(one[kind][statistic]) for one in found]) for kind, statistic in self._columns]
+            return values, None if any(values) else _lost(response, references)
 
-    def _scores(self, response: str, references: list[str]) -> list[dict[str, Any]]:
-        """For each reference, kind of ROUGE -> rouge_score's triple."""
-        kinds = list(dict.fromkeys(kind for kind, _ in self._columns))
-        whole = [kind for kind in kinds if kind not in ("rougeL", "rougeLsum")]
-        scores = [dict(self._scorer(*whole).score(reference, response)) if whole else {} for reference in references]
-        if "rougeL" in kinds:
-            for one, reference in zip(scores, references, strict=True):
-                one["rougeL"] = _in_order(self._tokenizer.tokenize(reference), self._tokenizer.tokenize(response))
-        if "rougeLsum" in kinds:
-            for one, reference in zip(scores, references, strict=True):
-                one |= self._scorer("rougeLsum").score(_lines(reference), _lines(response))
-        return scores
+        return score_responses(turns, records, self._names, compare, self._against)
+
+    def _triples(self, turns: Sequence[Turn], records: Mapping[str, TurnRecord]) -> dict[tuple[str, str], Mapping[str, Sequence[float]]]:
+        """(Response, reference) -> kind of ROUGE -> precision, recall and F-measure, for all pairs of some turns."""
+        texts = compared_texts(turns, records, self._against)
+        pairs = list(dict.fromkeys((response, reference) for response, references in texts for reference in references))
+        responses, references = ([pair[side] for pair in pairs] for side in (0, 1))
+        if "rougeLsum" in self._kinds:  # line ends are no tokens: the other kinds do not see them
+            responses, references = ([_lines(text) for text in side] for side in (responses, references))
+        return dict(zip(pairs, self._scorer.score_batch(references, responses), strict=True))
 
     @cached_property
-    def _tokenizer(self) -> _Tokenizer:
-        return _Tokenizer(self.stemmer)
-
-    @cached_property
-    def _scorer(self) -> Any:
-        from rouge_score.rouge_scorer import RougeScorer
-
-        return lru_cache(lambda *kinds: RougeScorer(kinds, tokenizer=self._tokenizer))
+    def _scorer(self) -> RougeScorer:
+        return open_scorer(self._kinds, stemmer=self.stemmer, engine=self._engine)
 
 
-def _in_order(reference: Sequence[str], response: Sequence[str]) -> Any:
-    """ROUGE-L as rouge_score has it; its table of all pairs of tokens takes most of ROUGE's time, so the length is found without."""
-    from rouge_score.scoring import Score, fmeasure
-
-    if not reference or not response:
-        return Score(0.0, 0.0, 0.0)
-    common = longest_common(reference, response)
-    precision, recall = common / len(response), common / len(reference)
-    return Score(precision, recall, fmeasure(precision, recall))
-
-
-def _column(name: str) -> tuple[str, str]:
+def _column(name: str) -> tuple[str, int]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise UsageError(f"rouge: no measure {name!r}; expected rouge1, rouge2, rougeL or rougeLsum, with -p or -r where meant")
@@ -118,17 +106,10 @@ def _lines(text: str) -> str:
     return "\n".join(sentence for line in text.splitlines() for sentence in split_sentences(line))
 
 
-class _Tokenizer:
-    """rouge_score's default tokenizer, with recent texts and stems remembered (stemming is most of its time)."""
-
-    def __init__(self, stemmer: bool) -> None:
-        from nltk.stem.porter import PorterStemmer
-        from rouge_score.tokenize import tokenize
-
-        porter = _Stemmer(PorterStemmer()) if stemmer else None
-        self.tokenize = lru_cache(maxsize=_REMEMBERED)(lambda text: tokenize(text, porter))
-
-
-class _Stemmer:
-    def __init__(self, stemmer: Any) -> None:
-        self.stem = lru_cache(maxsize=1 << 17)(stemmer.stem)
+def _lost(response: str, references: Sequence[str]) -> str | None:
+    """Which side rouge_score's tokenizer leaves nothing of, if any: it keeps ASCII letters and digits of the lower-cased text."""
+    if not _TOKEN.search(response.lower()):
+        return _LOST.format("response")
+    if not any(_TOKEN.search(reference.lower()) for reference in references):
+        return _LOST.format("reference" if len(references) == 1 else "references")
+    return None

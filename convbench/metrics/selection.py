@@ -13,6 +13,8 @@ from convbench.metrics.turn_rules import JUDGED
 
 GENERAL = ("convgqr-line", "response-overlap", "response-diagnostics")
 """Protocols that fit every dataset."""
+BY_REFERENCE: Mapping[str, Mapping[str, Any]] = {"retrieval": {"engine": "ir_measures"}}
+"""Family -> the settings with which it is computed by the library that its values are held to, instead of by our faster way."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def render_html(runs: Sequence[Results]) -> str:
     return _environment(autoescape=True).get_template("report.html.j2").render(_view(runs))
 
 
+@lru_cache(maxsize=2)
 def _environment(**escaping: Any) -> Environment:
-    """Templates in which every value is escaped and none may be undefined."""
+    """Templates in which every value is escaped and none may be undefined; compiled once for all reports of a process."""
     return Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
         loader=PackageLoader("convbench.report", "templates"),
         undefined=StrictUndefined,

@@ -111,15 +111,19 @@ def _number(value: float, digits: int = 1) -> str:
 
 
 def _notes(runs: Sequence[Results]) -> list[str]:
-    """How to read the table, and what an approximate index finds."""
+    """How to read the table, what an approximate index finds, and how far an approximate encoder agrees."""
     notes = [
         "Phases exclude those within them. Apart from the turns stand loading (open), building an index (index; not again where an earlier "
-        "run built it) and measuring an approximate one (recall)."
+        "run built it) and measuring an approximate one (recall) or an approximate encoder (agreement)."
     ]
     for run in runs:
         if recall := run.cost.recall:
             share = f"{100 * recall.value:.1f} % ({recall.found:,} of {recall.of:,})"
             notes.append(f"{run.system['name']}: the index is approximate; it finds {share} of what exact search finds.")
+        for name, measured in run.cost.agreements.items():
+            ranks = f", rank correlation {measured.rank_correlation:.3f}" if measured.rank_correlation is not None else ""
+            cosines = f"cosine at least {measured.min_cosine:.4f}, mean {measured.mean_cosine:.4f}"
+            notes.append(f"{run.system['name']}: {name} is approximate; {measured.texts} texts encoded exactly too: {cosines}{ranks}.")
     if any(map(_replayed, runs)):
         notes.append("A replayed run was made elsewhere: its costs are not known.")
     return notes

@@ -198,7 +198,7 @@ class ApproximateSearcher:
         if not index.is_trained:
             index.train(self._sample())
         with progress_bar(f"dense: {self._config.type} index", self._shards.size, unit="passage") as advance:
-            for _, block in self._shards.blocks():
+            for _, block in self._shards.blocks(self._shards.memory()):
                 index.add(block)
                 advance(len(block))
         return index
@@ -208,7 +208,7 @@ class ApproximateSearcher:
         count = min(_SAMPLED_PER_CENTROID * self._config.centroids, self._shards.size)
         chosen = np.sort(np.random.default_rng(_SEED).choice(self._shards.size, count, replace=False, shuffle=False))
         parts = []
-        for start, block in self._shards.blocks():
+        for start, block in self._shards.blocks(self._shards.memory()):
             first, last = np.searchsorted(chosen, [start, start + len(block)])
             parts.append(block[chosen[first:last] - start])
         return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""BM25 through bm25s, with canonical ties."""
+"""BM25: words and index are those of bm25s, ties are canonical."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from convbench.config import Config
@@ -18,6 +16,8 @@ from convbench.io.digests import value_sha256
 from convbench.meter import Meter
 from convbench.progress import progress_bar
 from convbench.retrieval.base import Found
+from convbench.retrieval.bm25_build import Occurrences
+from convbench.retrieval.bm25_index import BM25Index
 from convbench.retrieval.canonical import canonical
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW, passage_text
@@ -47,6 +47,7 @@ class BM25Retriever:
         if config.k1 is None or config.b is None:
             raise ValueError("k1 and b must be resolved before a retriever is built")
         self.config = config
+        self._k1, self._b = config.k1, config.b
         self._analyzer = Analyzer(config.analyzer)
 
     def describe(self) -> dict[str, Any]:
@@ -59,8 +60,6 @@ class BM25Retriever:
 
     def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
         """Opens the index, memory-mapped; builds it on first use."""
-        import bm25s
-
         folder = cache / "bm25" / value_sha256([store.sha256, self.describe()])[:32]
         if not folder.exists():
             with meter.phase("index"):
@@ -69,21 +68,18 @@ class BM25Retriever:
         self._store = store
         self._tokenizer = self._analyzer.tokenizer()
         self._tokenizer.load_vocab(str(folder))
-        self._bm25 = bm25s.BM25.load(str(folder), mmap=True, show_progress=False, verbosity=0)
+        self._index = BM25Index(folder)
 
     def _build(self, store: PassageStore, folder: Path) -> None:
-        import bm25s
-
         tokenizer = self._analyzer.tokenizer()
-        tokens: list[list[int]] = []
+        occurrences = Occurrences()
         with progress_bar("bm25: index", len(store), unit="passage") as advance:
             for texts in _text_blocks(store):
-                tokens += tokenizer.tokenize(texts, update_vocab=True, allow_empty=False, show_progress=False)
+                occurrences.add(tokenizer.tokenize(texts, update_vocab=True, allow_empty=False, show_progress=False))
                 advance(len(texts))
-        if not any(tokens):
+        index = occurrences.index(tokenizer.get_vocab_dict(), k1=self._k1, b=self._b, method=self.config.method)
+        if index is None:
             raise UsageError("bm25: no passage of the collection holds a word, as the analyzer's pattern and stop words define words")
-        index = bm25s.BM25(k1=self.config.k1, b=self.config.b, method=self.config.method)
-        index.index((tokens, tokenizer.get_vocab_dict()), show_progress=False)
         with atomic_folder(folder) as temporary:
             index.save(str(temporary), show_progress=False)
             tokenizer.save_vocab(str(temporary))
@@ -98,22 +94,8 @@ class BM25Retriever:
         return [Found(self._search(query.turn_id, ids, k)) for query, ids in zip(queries, words, strict=True)]
 
     def _search(self, turn_id: str, words: list[int], k: int) -> Ranking:
-        if not words:
-            return Ranking(turn_id, ())
-        rows, scores = self._best(words, min(k, len(self._store)))
+        rows, scores = self._index.best(words, k)
         return canonical(turn_id, zip(self._store.ids(rows), scores.tolist(), strict=True), depth=k)
-
-    def _best(self, words: list[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Rows and scores of every passage with a word of the query and at least the k-th best score: ties at the cut all stay in."""
-        scores = np.asarray(self._bm25.get_scores_from_ids(words), dtype=np.float32)
-        floor = np.partition(scores, -k)[-k]
-        rows = np.flatnonzero((scores >= floor) & (scores > self._unmatched(words)))
-        return rows, scores[rows]
-
-    def _unmatched(self, words: list[int]) -> float:
-        """The score of a passage with no word of the query: zero, but for BM25L and BM25+."""
-        absent = self._bm25.nonoccurrence_array
-        return 0.0 if absent is None else float(absent[words].sum())
 
 
 def _text_blocks(store: PassageStore) -> Iterator[list[str]]:

@@ -7,9 +7,12 @@ scores lowered where needed until they strictly decrease as 32-bit floats too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convbench.errors import RunFileError
 from convbench.types import Ranking
@@ -17,6 +20,9 @@ from convbench.types import Ranking
 TIE_RULE = "id-desc"
 LARGEST = float(np.finfo(np.float32).max)
 """The largest score, and without its sign the lowest: beyond it a 32-bit float is infinite."""
+
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+"""The bits of a 32-bit float without its sign: read as an integer, they grow by 1 from one float to the next."""
 
 
 def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | None = None) -> Ranking:
@@ -31,37 +37,78 @@ def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | 
         RunFileError: A score is NaN or infinite as a 32-bit float, a passage appears twice, or scores tie where none is left below them.
     """
     pairs = list(passages)
+    known = dict(pairs)
+    scores = as_floats(known.values())
+    if len(known) != len(pairs) or not (np.abs(scores) <= LARGEST).all():
+        raise _unusable(turn_id, pairs)
+    if strictly_decreasing(scores):  # as most rankings come
+        return Ranking(turn_id, tuple(islice(zip(known, map(float, known.values()), strict=True), depth)))
+    pairs.sort(key=itemgetter(0), reverse=True)
+    pairs.sort(key=itemgetter(1), reverse=True)  # keeps the order of ids where scores are equal
+    return Ranking(turn_id, _lowered(turn_id, pairs[:depth]))
+
+
+def strictly_decreasing(scores: NDArray[np.float64]) -> bool:
+    """Whether scores, as 32-bit floats, are finite and strictly decrease."""
+    if not len(scores):
+        return True
+    if not (scores[0] <= LARGEST and scores[-1] >= -LARGEST and (scores[1:] < scores[:-1]).all()):
+        return False
+    singles = scores.astype(np.float32)  # finite, as all lie between the first and the last
+    return bool((singles[1:] < singles[:-1]).all())
+
+
+def _unusable(turn_id: str, pairs: Sequence[tuple[str, float]]) -> RunFileError:
     for passage_id, score in pairs:
         if not abs(score) <= LARGEST:
-            raise RunFileError(f"turn {turn_id}: passage {passage_id!r} has the score {score!r}; expected a finite 32-bit number")
-    if len({passage_id for passage_id, _ in pairs}) != len(pairs):
-        raise RunFileError(f"turn {turn_id}: a passage appears twice in the ranking")
-    singles = np.array([score for _, score in pairs], dtype=np.float32)
-    if (singles[1:] < singles[:-1]).all():  # as most rankings come
-        return Ranking(turn_id, tuple((passage_id, float(score)) for passage_id, score in pairs[:depth]))
-    ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]), reverse=True)[:depth]
-    return Ranking(turn_id, _strictly_decreasing(turn_id, ordered))
+            return RunFileError(f"turn {turn_id}: passage {passage_id!r} has the score {score!r}; expected a finite 32-bit number")
+    return RunFileError(f"turn {turn_id}: a passage appears twice in the ranking")
 
 
-def _strictly_decreasing(turn_id: str, ordered: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    """Replaces a score that is not below its predecessor as float32 by the next float32 down."""
-    result = []
-    previous = np.float32(np.inf)
-    for passage_id, score in ordered:
-        single = np.float32(score)
-        if single >= previous:
-            if previous == -LARGEST:
-                raise RunFileError(
-                    f"turn {turn_id}: passage {passage_id!r} ties at {score!r} and cannot be lowered: no 32-bit number is left below"
-                )
-            score = float(single := np.nextafter(previous, np.float32(-np.inf)))
-        result.append((passage_id, float(score)))
-        previous = single
+def as_floats(scores: Collection[float]) -> NDArray[np.float64]:
+    """Scores as an array; infinity for an integer that no float can hold."""
+    try:
+        return np.fromiter(scores, np.float64, len(scores))
+    except OverflowError:
+        return np.array([score if abs(score) <= LARGEST else np.inf for score in scores], dtype=np.float64)
+
+
+def _lowered(turn_id: str, ordered: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Replaces a score that is not below its predecessor as float32 by the next float32 down.
+
+    On the integers that count the floats, the next one down is one less: so the scores that are sought are the largest with
+    ``lowered[i] <= count[i]`` and ``lowered[i] <= lowered[i - 1] - 1``.
+    """
+    counts = _counted(as_floats([score for _, score in ordered]).astype(np.float32))
+    places = np.arange(len(ordered))
+    lowered = np.minimum.accumulate(counts + places) - places
+    changed = np.flatnonzero(lowered < counts)
+    if len(changed) and lowered[-1] < (lowest := _counted(np.array([-LARGEST], dtype=np.float32))[0]):
+        passage_id, score = ordered[int(changed[np.argmax(lowered[changed] < lowest)])]
+        raise RunFileError(
+            f"turn {turn_id}: passage {passage_id!r} ties at {score!r} and cannot be lowered: no 32-bit number is left below"
+        )
+    result = [(passage_id, float(score)) for passage_id, score in ordered]
+    for place, score in zip(changed.tolist(), _uncounted(lowered[changed]).tolist(), strict=True):
+        result[place] = (result[place][0], score)
     return tuple(result)
+
+
+def _counted(singles: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How many floats each lies above 0, negative below: the order of the floats, with both zeros as one."""
+    bits = singles.view(np.int32)
+    magnitudes = (bits & _MAGNITUDE).astype(np.int64)
+    counts: NDArray[np.int64] = np.where(bits < 0, -magnitudes, magnitudes)
+    return counts
+
+
+def _uncounted(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The floats that lie so many above 0."""
+    magnitudes = np.abs(counts).astype(np.int32).view(np.float32).astype(np.float64)
+    return np.where(counts < 0, -magnitudes, magnitudes)
 
 
 def is_canonical(ranking: Ranking) -> bool:
     """Whether scores strictly decrease as 32-bit floats and no passage repeats."""
-    scores = np.array([score for _, score in ranking.passages], dtype=np.float32)
-    unique = len({passage_id for passage_id, _ in ranking.passages}) == len(ranking.passages)
-    return unique and bool(np.all(scores[1:] < scores[:-1])) and bool(np.all(np.isfinite(scores)))
+    known = dict(ranking.passages)
+    return len(known) == len(ranking.passages) and strictly_decreasing(as_floats(known.values()))

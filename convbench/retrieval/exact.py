@@ -37,6 +37,8 @@ class Searcher(Protocol):
 class ExactSearcher:
     """Compares with every vector; the same passages and scores as one ``faiss.IndexFlatIP`` over all.
 
+    One thread at a time may search: the memory that vectors are read into is kept.
+
     Args:
         shards: The vectors.
         block_bytes: Memory for the block that is searched.
@@ -45,6 +47,8 @@ class ExactSearcher:
     def __init__(self, shards: Shards, block_bytes: int = BLOCK_BYTES) -> None:
         self._shards = shards
         self._block_bytes = block_bytes
+        self._block: Vectors | None = None  # kept: the system takes longer to hand out so much memory than to fill it
+        self._longest: float | None = None
 
     def nearest(self, vectors: Vectors, k: int) -> list[Neighbours]:
         """At least the k best; looks deeper while the k-th score may be shared beyond the cut, for the tie rule to choose among all."""
@@ -54,8 +58,8 @@ class ExactSearcher:
         open_queries, depth = np.arange(len(vectors)), min(k + _BEYOND, size)
         while len(open_queries):
             asked = vectors[open_queries]
-            scores, rows, longest = self._top(asked, depth)
-            nearness = ROUNDING * longest * np.linalg.norm(asked, axis=1).astype(np.float64)
+            scores, rows = self._top(asked, depth)
+            nearness = ROUNDING * (self._longest or 0.0) * np.linalg.norm(asked, axis=1).astype(np.float64)
             even_out(scores, rows, nearness, self._shards)
             settled = (scores[:, -1] < scores[:, k - 1] - nearness) | (depth == size)
             for number in np.flatnonzero(settled):
@@ -63,26 +67,31 @@ class ExactSearcher:
             open_queries, depth = open_queries[~settled], min(4 * depth, size)
         return [found[number] for number in range(len(vectors))]
 
-    def _top(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64], float]:
-        """Scores and rows of the k best, shape (n, k), and the longest vector's length; ``faiss.knn`` is the kernel of ``IndexFlatIP``."""
+    def _top(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        """Scores and rows of the k best, shape (n, k), by the kernel of ``IndexFlatIP``; notes the longest vector's length."""
         import faiss
-
-        longest = 0.0
 
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         rows = np.full((len(vectors), k), -1, dtype=np.int64)
-        for start, block in self._shards.blocks(self._block_bytes):
-            longest = max(longest, float(np.einsum("ij,ij->i", block, block).max()) ** 0.5)
-            block_scores, block_rows = faiss.knn(vectors, _aligned(block), k, metric=faiss.METRIC_INNER_PRODUCT)
+        squares: list[float] = []
+        if self._block is None:
+            self._block = self._shards.memory(self._block_bytes)
+        for start, block in self._shards.blocks(self._block):
+            if self._longest is None:
+                squares.append(float(np.einsum("ij,ij->i", block, block).max()))
+            block_scores, block_rows = faiss.knn(vectors, _aligned(self._block, len(block)), k, metric=faiss.METRIC_INNER_PRODUCT)
             block_rows[block_rows >= 0] += start
             scores, rows = faiss.merge_knn_results(np.stack([scores, block_scores]), np.stack([rows, block_rows]), keep_max=True)
-        return scores, rows, longest
+        if self._longest is None:
+            self._longest = max(squares) ** 0.5
+        return scores, rows
 
 
-def _aligned(block: Vectors) -> Vectors:
-    """Fills a block up with NaN, which is never found.
+def _aligned(memory: Vectors, filled: int) -> Vectors:
+    """A block that is filled up with NaN, which is never found.
 
     Kernels sum the last rows of an odd block in another order, and copies of a passage would no longer tie.
     """
-    missing = -len(block) % ALIGNMENT
-    return np.concatenate([block, np.full((missing, block.shape[1]), np.nan, dtype=np.float32)]) if missing else block
+    end = -(-filled // ALIGNMENT) * ALIGNMENT
+    memory[filled:end] = np.nan
+    return memory[:end]

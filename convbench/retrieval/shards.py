@@ -30,8 +30,8 @@ Storage = Literal["float16", "float32"]
 SHARD_ROWS = 8192
 """Passages in a shard: the unit of resuming an interrupted encoding."""
 
-BLOCK_BYTES = 128 << 20
-"""Memory that a block of vectors takes while it is searched."""
+BLOCK_BYTES = 256 << 20
+"""Memory that a block of vectors takes while it is searched: for each block, every query's best are sorted out anew."""
 
 ALIGNMENT = 1024
 """Rows of a block are a multiple of this where they can be: faiss multiplies so many passages at a time."""
@@ -79,26 +79,30 @@ class Shards:
         """Size of the files together."""
         return sum(self.path(part).stat().st_size for part in self.parts)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """The vectors of ascending ``rows``, as they are stored."""
-        taken = np.empty((len(rows), self.dim), dtype=self.storage)
-        for number in np.unique(rows // self.shard_rows):
-            chosen = rows // self.shard_rows == number
+    def take(self, rows: npt.NDArray[np.int64], values: int | None = None) -> npt.NDArray[Any]:
+        """The vectors of ascending ``rows``, or the first values of each, as they are stored."""
+        taken = np.empty((len(rows), min(values or self.dim, self.dim)), dtype=self.storage)
+        numbers = rows // self.shard_rows
+        for number in np.unique(numbers).tolist():
+            chosen = slice(*np.searchsorted(numbers, [number, number + 1]))
             shard = np.load(self.path(self.parts[number]), mmap_mode="r")
-            taken[chosen] = shard[rows[chosen] - number * self.shard_rows]
+            taken[chosen] = shard[rows[chosen] - number * self.shard_rows, : taken.shape[1]]
         return taken
 
-    def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Vectors]]:
+    def memory(self, block_bytes: int = BLOCK_BYTES) -> Vectors:
+        """Memory for ``blocks``: so many bytes, or a little more where that is less than ``ALIGNMENT`` vectors."""
+        rows = max(block_bytes // (4 * self.dim) // ALIGNMENT, 1) * ALIGNMENT
+        return np.empty((min(rows, -(-self.size // ALIGNMENT) * ALIGNMENT), self.dim), dtype=np.float32)
+
+    def blocks(self, block: Vectors) -> Iterator[tuple[int, Vectors]]:
         """The vectors in order as float32, whatever they are stored in; blocks reach across shards.
 
         Args:
-            block_bytes: Memory for one block, or a little more where it is less than ``ALIGNMENT`` vectors.
+            block: What to read into, from ``memory``.
 
         Yields:
-            The first row's number and the vectors. Their memory is used again for the next block.
+            The first row's number and the vectors, which are overwritten by the next.
         """
-        rows = max(block_bytes // (4 * self.dim) // ALIGNMENT, 1) * ALIGNMENT
-        block = np.empty((min(rows, self.size), self.dim), dtype=np.float32)
         start = filled = 0
         for part in self.parts:
             shard = np.load(self.path(part), mmap_mode="r")  # one at a time: every mapping keeps a file open

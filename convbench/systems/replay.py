@@ -46,13 +46,17 @@ def read_records(path: Path) -> dict[str, TurnRecord]:
         records = dict(read_run(file).records)
     else:
         records = {turn_id: TurnRecord(turn_id, passages=tuple(pairs)) for turn_id, pairs in read_trec_run(file).items()}
-    return {turn_id: _canonical(record, file) for turn_id, record in records.items()}
+    fine: set[str] = set()
+    return {turn_id: _canonical(record, file, fine) for turn_id, record in records.items()}
 
 
-def _canonical(record: TurnRecord, file: Path) -> TurnRecord:
+def _canonical(record: TurnRecord, file: Path, fine: set[str]) -> TurnRecord:
+    """The record with its ranking in canonical order; ids that are ``fine`` were checked before."""
     try:
         for passage_id, _ in record.passages:
-            check_id(passage_id, file)
+            if passage_id not in fine:
+                check_id(passage_id, file)
+                fine.add(passage_id)
     except DataError as error:
         raise DataError(file, f"turn {record.turn_id!r}: {str(error).removeprefix(f'{file}: ')}") from None
     return replace(record, passages=canonical(record.turn_id, record.passages).passages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Any
 
 from convbench.generation.base import GenerationInput, Generator
@@ -100,7 +101,7 @@ class RewriteStage:
 
 def _earlier(upstream: Upstream, turn: Turn) -> tuple[Utterance, ...]:
     """The earlier utterances that the history view shows."""
-    return tuple(Utterance(role, text) for role, text in upstream["view"][turn.id]["utterances"])
+    return tuple(starmap(Utterance, upstream["view"][turn.id]["utterances"]))
 
 
 class SearchStage:
@@ -151,7 +152,7 @@ def found_row(found: Found) -> Row:
     """What a search found for one turn, as a row."""
     ranking = found.ranking
     usage = {} if found.tokens is None else {"query_tokens": found.tokens}
-    return {"turn_id": ranking.turn_id, "passages": [list(pair) for pair in ranking.passages], "usage": usage, "cut": found.cut}
+    return {"turn_id": ranking.turn_id, "passages": list(map(list, ranking.passages)), "usage": usage, "cut": found.cut}
 
 
 class GenerateStage:
@@ -185,16 +186,16 @@ class GenerateStage:
         return [response_row(response) for response in self._generator.generate(inputs, self._workplace.meter)]
 
     def _input(self, turn: Turn, upstream: Upstream) -> GenerationInput:
-        view = self._evidence.view(turn, [passage_id for passage_id, _ in retrieved(turn, upstream)])
+        view = self._evidence.view(turn, ranked_ids(turn, upstream))
         passages = self._evidence.passages(turn, view, self._workplace.store) if view.kept else ()
         question = upstream["rewrite"][turn.id]["question"]
         return GenerationInput(turn.id, question, passages, turn.query, _earlier(upstream, turn))
 
 
-def retrieved(turn: Turn, upstream: Upstream) -> Sequence[tuple[str, float]]:
-    """The turn's ranking: the reranker's, else the retriever's, else nothing."""
+def ranked_ids(turn: Turn, upstream: Upstream) -> Sequence[str]:
+    """The passages of the turn's ranking, in order: the reranker's, else the retriever's, else none."""
     rows = next((upstream[name] for name in ("rerank", "search") if name in upstream), {})
-    return [(passage_id, score) for passage_id, score in rows[turn.id]["passages"]] if turn.id in rows else []
+    return [passage_id for passage_id, _ in rows[turn.id]["passages"]] if turn.id in rows else []
 
 
 def response_row(response: Response) -> Row:
@@ -224,7 +225,7 @@ def join_rows(turn_id: str, rows: Mapping[str, Row]) -> TurnRecord:
     return TurnRecord(
         turn_id=turn_id,
         query=rewrite.get("query", ""),
-        passages=tuple((passage_id, score) for passage_id, score in (rerank or search).get("passages", [])),
+        passages=tuple(map(tuple, (rerank or search).get("passages", []))),
         response=generate.get("text"),
         evidence=tuple(generate.get("evidence", [])),
         abstained=generate.get("abstained", False),

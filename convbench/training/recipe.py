@@ -80,6 +80,13 @@ class Recipe(Config):
     limitations: list[str] = []  # noqa: RUF012
     memory_of: Path | None = None
 
+    @field_validator("model")
+    @classmethod
+    def _trainable(cls, model: ModelConfig) -> ModelConfig:
+        if model.dtype == "int8":
+            raise ValueError("dtype: int8 only encodes and has no gradients; expected auto, float32, float16 or bfloat16")
+        return model
+
     @field_validator("*", mode="wrap")
     @classmethod
     def _named(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:

@@ -147,7 +147,19 @@ def open_trainable(model: ModelConfig, settings: TrainableSettings | None = None
             f"{encoder.checkpoint.label}: queries and passages have an encoder each, and one model is tuned for both: "
             "set query_model and passage_model to null in the profile, or give another checkpoint"
         )
-    loaded = with_new_head(encoder.queries) if wanted.new_head else encoder.queries
+    return made_trainable(with_new_head(encoder.queries) if wanted.new_head else encoder.queries, wanted)
+
+
+def made_trainable(loaded: Loaded, wanted: TrainableSettings) -> Trainable:
+    """Makes a loaded checkpoint trainable, in place.
+
+    Args:
+        loaded: The checkpoint; with a new head where one is wanted.
+        wanted: How it is tuned.
+
+    Raises:
+        UsageError: A part of it cannot be tuned as asked.
+    """
     if loaded.has_head:
         check_head(loaded)
     adapter = adapted(loaded, wanted.lora) if wanted.lora else None

@@ -98,11 +98,11 @@ class EvidenceCondition:
         return EvidenceView(self.name, kept, tuple(id_ for id_ in gold_ids(turn) if id_ not in kept))
 
     def _offered(self, turn: Turn, retrieved: Sequence[str]) -> Sequence[str]:
-        noise = [id_ for id_ in retrieved if id_ not in turn.gold]
         if self.name == "retrieved":
             return retrieved
         if self.name == "gold":
             return gold_ids(turn)
+        noise = [id_ for id_ in retrieved if id_ not in turn.gold]
         if self.name == "gold+noise":
             return [*gold_ids(turn)[: max(self.count - 1, 1)], *noise]
         if self.name == "retrieved-minus-gold":

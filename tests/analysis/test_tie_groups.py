@@ -57,3 +57,37 @@ def test_ties_that_do_not_chain() -> None:
 def test_more_groups_than_letters() -> None:
     found = tie_groups(range(28), list(itertools.combinations(range(28), 2)))
     assert [found[system] for system in (0, 25, 26, 27)] == ["a", "z", "(aa)", "(ab)"]
+
+
+def by_pairs(order: list[int], separated: set[tuple[int, int]]) -> set[frozenset[int]]:
+    """Groups as Piepho inserts and absorbs: every pair in its turn splits the groups that hold both."""
+    groups = [frozenset(order)]
+    for one, other in sorted(separated):
+        split = [part for group in groups for part in ([group - {one}, group - {other}] if {one, other} <= group else [group])]
+        groups = [group for group in dict.fromkeys(split) if not any(group < another for another in split)]
+    return set(groups)
+
+
+@given(PAIRS)
+@settings(max_examples=300, deadline=None)
+def test_groups_are_those_that_inserting_pairs_gives(drawn: tuple[list[int], set[tuple[int, int]]]) -> None:
+    order, separated = drawn
+    separated = {pair for pair in separated if pair[0] != pair[1]}
+    found = tie_groups(order, separated)
+    groups = {
+        frozenset(system for system in order if letter in letters(found[system])) for letter in set().union(*map(letters, found.values()))
+    }
+    assert groups == by_pairs(order, separated)
+
+
+@given(PAIRS, st.integers(1, 6))
+@settings(max_examples=200, deadline=None)
+def test_more_groups_than_wanted_give_no_letters(drawn: tuple[list[int], set[tuple[int, int]]], most: int) -> None:
+    order, separated = drawn
+    separated = {pair for pair in separated if pair[0] != pair[1]}
+    found = tie_groups(order, separated)
+    assert tie_groups(order, separated, most) == (found if len(set().union(*map(letters, found.values()))) <= most else {})
+
+
+def test_two_to_the_fortieth_groups_are_given_up_at_once() -> None:
+    assert tie_groups(range(80), {(2 * family, 2 * family + 1) for family in range(40)}, most=26) == {}

@@ -10,6 +10,7 @@ import torch
 from backends.checkpoints import make_causal
 from backends.small import DECODERS, conversation, decoder
 
+from convbench.backends.batches import batch_limit
 from convbench.backends.encode import encode_batch, encode_inputs
 from convbench.backends.loaded import load
 from convbench.backends.placement import ModelConfig
@@ -73,3 +74,19 @@ def test_both_directions_keep_a_window_as_transformers_does(architecture: str, t
         hidden = loaded.body(input_ids=torch.tensor([ids]), is_causal=False).last_hidden_state[0]
     expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).numpy()
     assert np.abs(found - expected).max() < EQUAL
+
+
+def test_on_a_processor_batches_are_small_and_give_what_large_ones_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = decoder("llama", pooling="mean")
+    inputs = [session for seed in range(12) for session in conversation(loaded, 6, seed=seed)]
+    assert sum(map(len, inputs)) > 4 * 512
+    small, large = Meter(), Meter()
+    with small.phase("encode"):
+        found = encode_inputs(loaded, inputs, small, batch_tokens=8192)
+    monkeypatch.setattr("convbench.backends.batches._FITS_CACHES", 8192)
+    with large.phase("encode"):
+        expected = encode_inputs(loaded, inputs, large, batch_tokens=8192)
+    assert np.abs(found - expected).max() < EQUAL
+    few, many = (meter.take()["phases"]["encode"]["forward_passes"] for meter in (large, small))
+    assert few == 1 < 4 < many
+    assert (batch_limit("cpu", 300), batch_limit("cuda", 8192)) == (300, 8192)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from boards import write_hostile, write_root
+from boards import write_hostile, write_root, write_submission
 
 from convbench.leaderboard.build import build
 from convbench.leaderboard.serve import site_server
@@ -273,6 +273,25 @@ def test_dark_and_light_follow_the_reader(visit, boards):
         for scheme in ("light", "dark")
     }
     assert papers == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 23, 27)"}
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_no_name_makes_a_page_wider(visit, tmp_path, width):
+    root = write_root(tmp_path / "boards")
+    heaps = {
+        "enclosed": "x" + "\u20dd" * 180,
+        "marked": "x" + "\u0489" * 180,
+        "vowels": "\u0995" + "\u09be" * 180,
+        "am": "\u0e01" + "\u0e33" * 180,
+    }
+    for place, (id_, name) in enumerate(heaps.items()):
+        write_submission(root, "harbour-sample", id_, {"nDCG@3": 0.99 - 0.01 * place}, card={"name": name, "description": name * 4})
+    build(root)
+    for path in (TRACK, "index.html", *(f"submission/harbour-sample/{id_}.html" for id_ in heaps)):
+        if (root / "site" / path).exists():
+            page = visit(at(root, path), viewport={"width": width, "height": 800})
+            page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 # ---- what nobody may do

@@ -10,9 +10,10 @@ import yaml
 from command_line import convbench, succeed
 
 import convbench as package
+from convbench.leaderboard import measured
 from convbench.systems.catalog import shipped
 
-DIFFERS, USAGE, DATA, REFUSED = 1, 2, 3, 4
+DIFFERS, USAGE, DATA, REFUSED, BROKEN = 1, 2, 3, 4, 7
 TRACK = "orquac-mini"
 RUNS = ("bm25-query", "oracle")
 
@@ -144,6 +145,33 @@ def test_refused_submissions_are_named_and_the_others_stand(runs, root):
     assert {each["measure"] for each in listed["oracle"]["verified"]["scores"]} == {
         "nDCG@3", "RR@100", "R@10", "R@100", "F1-max", "F1-loo", "rougeL",
     }  # fmt: skip
+
+
+def test_a_fault_that_is_not_theirs_is_told_and_changes_no_file(runs, root, monkeypatch):
+    assert submit(root, runs).code == 0
+    assert verify(root).code == 0
+    before = {path: path.read_bytes() for path in root.rglob("verified.json")}
+    track = root / TRACK / "track.yaml"
+    track.write_text(track.read_text(encoding="utf-8") + "contains: [quac]\n", encoding="utf-8")  # so that all are scored anew
+
+    def breaks(*_):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(measured, "rescore", breaks)
+    finished = verify(root)
+    assert finished.code == BROKEN
+    for name in RUNS:
+        assert f"not verified: {TRACK}/{name}: AttributeError: no such thing; its verified.json stays as it was" in finished.err
+    assert {path: path.read_bytes() for path in root.rglob("verified.json")} == before
+
+
+def test_a_link_among_the_submissions_is_told(runs, root):
+    assert submit(root, runs / "oracle").code == 0
+    (root / TRACK / "submissions" / "linked").symlink_to("oracle")
+    finished = verify(root)
+    assert finished.code == REFUSED
+    assert f"refused: {TRACK}/linked: link: {TRACK}/submissions/linked is a symbolic link, which is not followed" in finished.err
+    assert f"{TRACK}/linked: not in the standings: unreadable" in succeed("leaderboard", "build", "--root", root).err
 
 
 def test_a_score_that_was_made_up_does_not_last(runs, root):

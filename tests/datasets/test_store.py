@@ -54,6 +54,21 @@ def test_batches_and_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.Monk
     assert store.get([p.id for p in PASSAGES]) == PASSAGES
 
 
+@pytest.mark.parametrize("size", [1, 3, 7, 20, 99])
+@pytest.mark.parametrize("part_rows", [8, 20])
+def test_ids_are_those_that_arrow_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, part_rows: int) -> None:
+    monkeypatch.setattr(passage_parts, "_BATCH", size)
+    ids = ["id", "雨", "a b", "é", "x" * 300, *map(str, range(15))]
+    store = build(tmp_path / "store", [Passage(id_, "") for id_ in ids], part_rows=part_rows)
+    chance = Random(0)
+    rows = [chance.randrange(20) for _ in range(200)]
+    assert store.ids(rows) == store.ids(np.array(rows)) == [ids[row] for row in rows]
+    assert store.ids([]) == []
+    assert [id_ for part in store._parts._parts for id_ in part.ids()] == ids
+    with pytest.raises(IndexError, match="row 20 is outside"):
+        store.ids([3, 20])
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 20), (2, 4), (3, 6), (5, 5), (7, 3), (18, 99), (-4, -1)])
 def test_texts_is_a_slice(tmp_path: Path, start: int, stop: int) -> None:
     assert build(tmp_path / "store").texts(start, stop) == PASSAGES[start:stop]

@@ -31,7 +31,8 @@ from convbench.harness.score_file import read_scores
 from convbench.io.jsonl import read_json, read_jsonl
 from convbench.io.runfile import read_run
 from convbench.io.trec import read_qrels
-from convbench.io.trec_run import read_trec_run
+from convbench.io.trec_columns import read_columns
+from convbench.io.trec_run import read_rankings, read_trec_lines, read_trec_run
 from convbench.leaderboard.check_folder import check_folder
 from convbench.metrics.protocol import Protocol
 from convbench.systems.catalog import shipped, system_values
@@ -115,6 +116,16 @@ def imported(format_: str, *, turn_ids: str | None = None) -> Callable[[Path], o
     return read
 
 
+def trec_columns(path: Path) -> object:
+    """A run as arrays, which must be what goes line by line; nothing where the other reader is needed."""
+    columns = read_columns(path)
+    if columns is None:
+        return None
+    rankings = read_rankings(columns)
+    assert list(rankings.items()) == list(read_trec_lines(path).items())
+    return rankings
+
+
 @cache
 def scratch() -> Path:
     """A passage store is built once, not for every input."""
@@ -144,6 +155,7 @@ TARGETS: dict[str, Target] = {
     "jsonl": Target("joint-run", only_read(read_jsonl)),
     "joint-run": Target("joint-run", read_run),
     "trec-run": Target("trec-run", read_trec_run),
+    "trec-columns": Target("trec-run", trec_columns),
     "replayed-run": Target("trec-run", read_records),
     "qrels": Target("qrels", read_qrels),
     "rewrites": Target("rewrites", rewrites),

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
+import bm25s
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from convbench.generation.base import GenerationInput, Generator
-from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator
+from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator, sentence_scores
 from convbench.meter import Meter
 from convbench.types import Passage, Response
 
@@ -56,12 +60,33 @@ def test_a_lower_rank_counts_less() -> None:
 def test_the_discount_follows_its_formula() -> None:
     """One matching sentence in each of two passages of equal score: the second wins only where its own score is more than 1 + d times."""
     weak, strong = Passage("weak", "A lamp burned."), Passage("strong", "A lamp of oil.")
-    generator = ExtractiveGenerator(ExtractiveConfig())
-    low, high = generator._scores("oil lamp", ["A lamp burned.", "A lamp of oil."])
+    low, high = sentence_scores(["oil", "lamp"], [["lamp", "burn"], ["lamp", "oil"]], k1=0.9, b=0.4).tolist()
     tipping = high / low - 1
     assert tipping > 0
     assert answer("oil lamp", weak, strong, rank_discount=tipping * 0.99).text == "A lamp of oil."
     assert answer("oil lamp", weak, strong, rank_discount=tipping * 1.01).text == "A lamp burned."
+
+
+def bm25s_scores(question: Sequence[str], sentences: Sequence[Sequence[str]], k1: float, b: float) -> list[float]:
+    query = sorted(set(question) & {word for words in sentences for word in words})
+    if not query:
+        return [0.0] * len(sentences)
+    index = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy")
+    index.index([list(words) for words in sentences], show_progress=False)
+    return [float(score) for score in index.get_scores(query)]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_scores_are_those_of_bm25s_bit_for_bit(seed: int) -> None:
+    chance = random.Random(seed)
+    vocabulary = ["lamp", "oil", "harbour", "winter", "é", "naïve", "氷", "boat", "stone", "ice"][: chance.randint(1, 10)]
+    sentences = [chance.choices(vocabulary, k=chance.randint(0, 25)) for _ in range(chance.randint(1, 30))]
+    sentences += [sentences[0]] * chance.randint(0, 2)
+    question = chance.choices([*vocabulary, "absent"], k=chance.randint(0, 6))
+    k1, b = chance.choice([(0.9, 0.4), (1.2, 0.75), (0.0, 0.4), (0.9, 0.0), (0.9, 1.0), (chance.random(), chance.random())])
+    found = sentence_scores(question, sentences, k1, b)
+    assert found.dtype == np.float32
+    assert found.tolist() == bm25s_scores(question, sentences, k1, b)
 
 
 @pytest.mark.parametrize("question", ["quantum zeppelins", "the of and", "", "?"])

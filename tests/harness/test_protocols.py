@@ -10,6 +10,7 @@ import pytest
 from command_line import convbench, succeed
 
 from convbench.datasets.loading import DatasetRequest, open_dataset
+from convbench.harness.folder import RunFolder
 from convbench.harness.score_file import read_scores
 from convbench.metrics import METRICS
 from convbench.metrics.base import Measure
@@ -162,6 +163,21 @@ def test_settings_of_families_from_the_command_line(tmp_path: Path) -> None:
     assert "expected FAMILY.KEY=VALUE" in convbench(*wrong, "stemmer=false").error
     assert "unknown metric 'roug'. Did you mean 'rouge'?" in convbench(*wrong, "roug.stemmer=false").error
     assert "the metric 'rouge' cannot be built with" in convbench(*wrong, "rouge.stems=false").error
+
+
+def test_by_the_reference_everything_is_computed_again_and_the_same(tmp_path: Path) -> None:
+    run = tmp_path / "r"
+    computed = ("run", "bm25-query", "-d", "topiocqa", "--out", run, "--metrics", "retrieval")
+    succeed(*computed)
+    folder = RunFolder(run)
+    before, scores = results(run), folder.scores.read_bytes()
+    manifests = {path: path.read_bytes() for path in folder.stages.glob("score-*.manifest.json")}
+    succeed("score", run, "--metrics", "retrieval", "--reference")
+    assert {path for path, text in manifests.items() if path.read_bytes() != text} == set(manifests) != set()
+    assert folder.scores.read_bytes() == scores
+    assert results(run) == before
+    succeed("score", run, "--metrics", "retrieval")
+    assert {path: path.read_bytes() for path in manifests} == manifests
 
 
 def own_dataset(folder: Path, response: str = "It opened in 1887.", gold: str = "p1", **declared: object) -> Path:

@@ -144,6 +144,41 @@ def test_a_submission_that_is_refused_is_not_put_there(tmp_path: Path, root: Pat
 def test_a_name_that_is_taken(tmp_path: Path, root: Path, track: Track) -> None:
     submit(root, "theirs", name="System οurs")
     archive = as_tar(tmp_path / "a.tgz", files(tmp_path))
-    with pytest.raises(ConvbenchError, match="looks like 'System ours', the name of the submission ours"):
+    with pytest.raises(ConvbenchError, match=r"'System ours' looks like 'System \\u03bfurs', the name of the submission theirs"):
         unpack(archive, track, root, submission="ours", turns=TURNS)
     assert not (root / "toy" / "submissions" / "ours").exists()
+
+
+@pytest.mark.parametrize("submission", ["../../../../escaped/x", "/tmp/escaped", "..", "a/b", "A", ""])
+def test_an_id_that_leads_elsewhere_makes_no_folder(tmp_path: Path, root: Path, track: Track, submission: str) -> None:
+    archive = as_tar(tmp_path / "a.tgz", files(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConvbenchError, match="is no id of a submission"):
+        unpack(archive, track, root, submission=submission, turns=TURNS)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_files_in_two_folders(tmp_path: Path, root: Path, track: Track) -> None:
+    members = files(tmp_path)
+    spread = {"a/manifest.yaml": members["manifest.yaml"], "b/run.jsonl.gz": members["run.jsonl.gz"]}
+    assert "holds its files in 2 folders" in refused(as_zip(tmp_path / "a.zip", spread), track, root)
+    mixed = {"manifest.yaml": members["manifest.yaml"], "b/run.jsonl.gz": members["run.jsonl.gz"]}
+    assert "holds its files in 2 folders" in refused(as_tar(tmp_path / "a.tgz", mixed), track, root)
+
+
+@pytest.mark.parametrize("make", [as_tar, as_zip])
+def test_what_macos_adds_is_not_read(tmp_path: Path, root: Path, track: Track, make: Callable[[Path, Members], Path]) -> None:
+    members = {f"ours/{name}": content for name, content in files(tmp_path).items()}
+    added = {f"__MACOSX/ours/._{name}": b"x" for name in ("manifest.yaml", "run.jsonl.gz")}
+    archive = make(
+        tmp_path / f"a{'.zip' if make is as_zip else '.tgz'}", {"ours/._manifest.yaml": b"x", "ours/.DS_Store": b"", **members, **added}
+    )
+    assert unpack(archive, track, root, submission="ours", turns=TURNS).is_dir()
+    archive = make(tmp_path / f"b{'.zip' if make is as_zip else '.tgz'}", {"__MACOSX/../../x": b"x", **members})
+    with pytest.raises(ConvbenchError, match="leads out of the archive"):
+        unpack(archive, track, root, submission="other", turns=TURNS)
+
+
+def test_a_day_that_lies_ahead(tmp_path: Path, root: Path, track: Track) -> None:
+    archive = as_tar(tmp_path / "a.tgz", files(tmp_path, submitted="9999-12-31"))
+    assert "submitted: 9999-12-31 lies ahead of today" in refused(archive, track, root)

@@ -18,15 +18,16 @@ from urllib.parse import unquote
 
 import jsonschema
 import pytest
-from boards import HOSTILE, write_hostile, write_root, write_submission
+from boards import HOSTILE, track, write_hostile, write_root, write_submission, write_track
 
-from convbench.errors import StorageError
+from convbench.errors import DataError, StorageError
+from convbench.io.lock import acquire
 from convbench.leaderboard.build import build
 from convbench.leaderboard.index_json import index_schema
 from convbench.leaderboard.site.chart import nice_ticks
 from convbench.leaderboard.site.environment import outside
 from convbench.leaderboard.swap import write_folder
-from convbench.leaderboard.wording import letters_text
+from convbench.leaderboard.wording import letters_text, line
 from convbench.report.figures.wording import plain
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "leaderboard.schema.json"
@@ -184,6 +185,66 @@ def test_what_is_no_folder_is_not_replaced(tmp_path):
     assert contents(tmp_path / "elsewhere") == {}
 
 
+@pytest.mark.parametrize("leftover", [".site.new", ".site.old"])
+def test_a_leftover_that_is_a_link_is_not_written_through(built, tmp_path, leftover):
+    root, outside = tmp_path / "boards", tmp_path / "outside"
+    shutil.copytree(built, root)
+    outside.mkdir()
+    (outside / "index.html").write_text("mine", encoding="utf-8")
+    (root / leftover).symlink_to(outside)
+    build(root)
+    assert contents(outside) == {"index.html": b"mine"}
+    assert contents(root) == contents(built)
+
+
+def test_a_lock_that_is_a_link_is_not_opened(built, tmp_path):
+    root = tmp_path / "boards"
+    shutil.copytree(built, root)
+    (root / ".build.lock").unlink()
+    (root / ".build.lock").symlink_to(tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match="is a link"):
+        build(root)
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_of_the_sites_name_that_was_not_built_is_left_alone(tmp_path):
+    root = write_root(tmp_path / "boards")
+    (root / "site").mkdir()
+    (root / "site" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(StorageError, match="not built by convbench"):
+        build(root)
+    assert contents(root / "site") == {"mine.txt": b"mine"}
+    assert not (root / "README.md").exists()
+    (root / "site" / "mine.txt").unlink()
+    build(root)
+    assert (root / "site" / "index.html").is_file()
+
+
+def test_a_second_build_waits_for_the_first(tmp_path):
+    root = write_root(tmp_path / "boards")
+    code = "import sys; from pathlib import Path; from convbench.leaderboard.build import build; build(Path(sys.argv[1]))"
+    lock = acquire(root / ".build.lock", lambda: None)
+    with lock, subprocess.Popen([sys.executable, "-c", code, str(root)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "another process builds there; waiting for it" in process.stderr.readline()
+        assert not (root / "site").exists()
+        lock.close()
+        assert process.wait(60) == 0
+    assert (root / "site" / "index.html").is_file()
+
+
+def test_builds_at_once_leave_one_whole_site(built, tmp_path):
+    root = tmp_path / "boards"
+    shutil.copytree(built, root)
+    code = (
+        "import sys; from pathlib import Path; from convbench.leaderboard.build import build; [build(Path(sys.argv[1])) for _ in range(4)]"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(root)], stderr=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert contents(root) == contents(built)
+
+
 # ---- the index
 
 
@@ -250,10 +311,10 @@ def test_markdown_cells_hold_no_markup_of_their_own(hostile):
         line.count("|") - line.count("\\|") for line in lines if line.startswith("| ") and "Harbour" not in line and "re-scored" in line
     }
     assert len(cells) == 2, "as many columns in every row of a side"
-    text = "\n".join(lines)
+    text = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", "\n".join(lines))  # what is code is no markup
     assert "<script" not in text
     assert "<img" not in text
-    assert not re.search(r"(?<!\\)\]\((?!harbour)", text), "no link but the own ones"
+    assert not re.search(r"(?<!\\)\]\((?!harbour|\.\./docs/leaderboards\.md\))", text), "no link but the own ones"
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
 
 
@@ -262,7 +323,8 @@ def test_the_readme_shows_groups_and_who_does_not_compete(built):
     assert re.search(r"\| Buoy \(rewriter \+ dense\) +\| ab +\| 39\.6 \[35\.6, 43\.6\]", readme)
     assert "*Eddy 3B* (trained on test conversations)" in readme
     assert "leak (refused); new-one (pending)" in readme
-    for address in re.findall(r"\]\(([^)]+)\)", readme):
+    assert "[docs/leaderboards.md](../docs/leaderboards.md)" in readme
+    for address in re.findall(r"\]\(([^)]+)\)", readme.replace("(../docs/leaderboards.md)", "")):
         assert (built / address).is_file()
 
 
@@ -378,3 +440,123 @@ def test_ticks_are_round_and_hold_the_values(low, high):
     assert ticks[0] <= low <= high <= ticks[-1]
     assert 2 <= len(ticks) <= 8
     assert len({round(later - earlier, 9) for earlier, later in itertools.pairwise(ticks)}) == 1
+
+
+# ---- names, numbers and marks
+
+
+def flagged(root: Path) -> Path:
+    write_submission(
+        root,
+        SAMPLE,
+        "copier",
+        {"nDCG@3": 0.3, "R@10": 0.4, "token-f1": 0.9},
+        card={"name": "Copier"},
+        findings=[
+            ("responses-copied", "flag", "41 of 60"),
+            ("scores-differ", "flag", "x"),
+            ("odd-thing", "flag", "y"),
+            ("depth", "note", "z"),
+        ],
+    )
+    return root
+
+
+def test_what_is_remarkable_stands_in_readme_and_csv(tmp_path):
+    root = flagged(write_root(tmp_path / "boards"))
+    build(root)
+    marks = "references copied, other scores claimed, odd thing"
+    assert {row["id"]: row["marks"] for row in rows(root)}["copier"] == marks
+    lines = [line for line in (root / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| Copier ")]
+    assert len(lines) == 2
+    assert all(f"| {marks} " in line for line in lines)
+    assert {row["id"]: row["marks"] for row in rows(root)}["anchor"] == ""
+
+
+LINKS = ("https://example.org/x", "see HTTP://example.org", "www.example.org", "WWW.example.org", "@somebody wins", "a|b@example.org `x`")
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_no_name_becomes_a_link_in_the_readme(tmp_path, name):
+    root = write_root(tmp_path / "boards")
+    write_submission(root, SAMPLE, "linking", {"nDCG@3": 0.9}, card={"name": name})
+    build(root)
+    (row,) = [line for line in (root / "README.md").read_text(encoding="utf-8").splitlines() if "| 90.0 " in line]
+    cell = re.split(r"(?<!\\)\|", row)[1].strip()
+    assert re.fullmatch(r"(`+) ?(.+?) ?\1", cell)
+    assert name in cell.replace("\\|", "|")
+
+
+def test_a_folder_that_is_named_like_a_link_becomes_none(tmp_path):
+    root = write_root(tmp_path / "boards")
+    write_submission(root, SAMPLE, "www.Example.org", None)
+    build(root)
+    assert "`www.Example.org` (unreadable)" in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_heaps_of_marks_are_cut_and_accents_are_not():
+    assert line("Zu\u0308rich " + "e\u0301\u0302\u0323") == "Zu\u0308rich e\u0301\u0302\u0323"
+    assert line("x" + "\u0301" * 180 + "y") == "x" + "\u0301" * 4 + "y"
+    assert line("\u20dd" * 9) == "\u20dd" * 4
+
+
+@pytest.mark.parametrize("card", [{"scores": {"nDCG@3": 1e308}}, {"cost": {"price": 1e308}}, {"parameters": 10**300}])
+def test_no_number_is_shown_that_no_page_can_hold(tmp_path, card):
+    root = write_root(tmp_path / "boards")
+    write_submission(root, SAMPLE, "vast", {"nDCG@3": 0.9}, card=card)
+    build(root)
+    everything = "".join(text.decode() for name, text in contents(root).items() if name.endswith((".html", ".csv", ".md")))
+    assert not re.search(r"\d{40}|[\d,]{40}|>-?inf<|\binf\b|\bnan\b", everything)
+
+
+# ---- charts and groups
+
+
+def test_a_chart_has_every_point_of_a_long_history(tmp_path):
+    root = tmp_path / "boards"
+    write_track(root, track(SAMPLE))
+    for number in range(130):
+        day = f"2026-{1 + number // 28:02}-{1 + number % 28:02}"
+        write_submission(
+            root, SAMPLE, f"s{number:03}", {"nDCG@3": 0.2 + 0.002 * number}, card={"name": f"Number {number}", "submitted": day}
+        )
+    build(root)
+    page = pages(root)[root / "site" / "track" / f"{SAMPLE}.html"]
+    (points,) = [attributes["points"] for tag, attributes in page.elements if tag == "polyline"]
+    places = points.split(" ")
+    assert len(places) == 2 * 130 - 1
+    assert all(re.fullmatch(r"-?\d+\.\d,-?\d+\.\d", place) for place in places)
+
+
+def test_more_groups_than_letters_are_told_in_numbers(tmp_path):
+    """Thirteen families of two that are told apart from nobody but each other: 8,192 groups."""
+    root = tmp_path / "boards"
+    write_track(root, track(SAMPLE))
+    for number in range(26):
+        twin = f"s{number ^ 1:02}"
+        separated = {"nDCG@3": [twin]}
+        write_submission(root, SAMPLE, f"s{number:02}", {"nDCG@3": 0.9 - 0.01 * number}, card={"name": f"S {number}"}, separated=separated)
+    start = time.process_time()
+    build(root)
+    assert time.process_time() - start < 20
+    assert {row["retrieval group"] for row in rows(root)} == {"apart from 1 of 25"}
+    index = json.loads((root / "index.json").read_text(encoding="utf-8"))
+    assert {(row["letters"], row["apart"]) for row in index["tracks"][0]["standings"][0]["rows"]} == {("", 1)}
+    page = pages(root)[root / "site" / "track" / f"{SAMPLE}.html"]
+    assert "apart from 1 of 25" in page.text
+    assert sum(tag == "strong" for tag, _ in page.elements) == 26, "all but the best one's twin are not told apart from it, and the word"
+
+
+def test_it_is_said_where_no_difference_can_be_found(tmp_path):
+    root = tmp_path / "boards"
+    write_track(root, track(SAMPLE))
+    for number in range(6):
+        folder = write_submission(root, SAMPLE, f"s{number}", {"nDCG@3": 0.9 - 0.1 * number, "R@10": 0.5}, card={"name": f"S {number}"})
+        verified = json.loads((folder / "verified.json").read_text(encoding="utf-8"))
+        verified["scores"][0]["n_conversations"] = 9
+        (folder / "verified.json").write_text(json.dumps(verified), encoding="utf-8")
+        build(root)
+        said = "No difference is large enough to be found here: over 9 conversations p is never below 0.0039"
+        # Five systems have 10 pairs: 0.05 / 10 is still above 2 / 512; six have 15.
+        assert (said in pages(root)[root / "site" / "track" / f"{SAMPLE}.html"].text) == (number == 5)
+        assert (said in (root / "README.md").read_text(encoding="utf-8")) == (number == 5)

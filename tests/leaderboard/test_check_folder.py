@@ -13,10 +13,12 @@ from measured_boards import Line, add_track, change_card, change_run, submit_bas
 from submission_folders import TURNS, card, records, submit, track_of, write_bytes
 
 from convbench.errors import DataError, MissingFileError, UsageError
+from convbench.io.digests import file_sha256
 from convbench.leaderboard.check_folder import check_folder
 from convbench.leaderboard.places import submission_folder
 from convbench.leaderboard.track import read_track
 from convbench.leaderboard.track_data import Files, open_track
+from convbench.leaderboard.verified import Verified
 from convbench.leaderboard.verify import verify
 from convbench.validation.validate import Report
 
@@ -223,6 +225,19 @@ def test_a_name_that_is_taken(boards: Path) -> None:
     assert found.startswith("name-taken: manifest.yaml: name: 'System \\u03bfurs' looks like 'System ours'")
 
 
+def test_who_was_accepted_keeps_the_name(boards: Path) -> None:
+    theirs = submit(boards, "theirs", name="Systéme-X")
+    sent = elsewhere(boards, name="Systeme-X", submitted="2018-01-01")
+    assert errors(sent, boards) == []  # nobody was accepted yet, and the plainer name is the newcomer's
+    digests = {f"{key}_sha256": file_sha256(theirs / name) for key, name in (("manifest", "manifest.yaml"), ("run", "run.jsonl.gz"))}
+    verified = Verified(key="k", level="re-scored", **digests)
+    (theirs / "verified.json").write_text(verified.model_dump_json(), encoding="utf-8")
+    (found,) = errors(sent, boards)
+    assert found.startswith("name-taken: ")
+    change(theirs, description="Changed.")
+    assert errors(sent, boards) == []
+
+
 def test_a_run_that_breaks_a_library_is_refused(boards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = submit(boards, "ours", [*records(), {"turn_id": "1_1\ud800"}])
     assert [found.partition(":")[0] for found in errors(folder, boards)] == ["run"]
@@ -289,6 +304,7 @@ def in_folder(change: Callable[[Path], object]) -> Callable[[Path, Path], object
         (on_card(training=[{"source": "topiocqa", "split": "mini", "overlap": "none"}]), "overlap-denied"),
         (on_card(training=None, parameters=5), "training-unknown"),
         (on_card(kind="oracle"), "gold-shown"),
+        (on_card(submitted="9999-12-31"), "submitted-ahead"),
         (on_card(colour="red"), "manifest"),
         (copied, "responses-copied"),
         (in_folder(lambda folder: (folder / "setup.py").touch()), "files"),

@@ -43,7 +43,7 @@ def checks(found: Contamination) -> list[str]:
         (TestSet("faithdial", "test"), "Wizard of Wikipedia", None, "yes"),
         (TOPIOCQA, "topiocqa", "train", "no"),
         (TOPIOCQA, "TopiOCQA", "validation", "yes"),
-        (TOPIOCQA, "topiocqa", "train+dev", "unknown"),
+        (TOPIOCQA, "topiocqa", "train+dev", "yes"),
         (TOPIOCQA, "natural-questions", None, "no"),
         (TOPIOCQA, "our own chats", None, "unknown"),
         (TestSet("orquac", "mini"), "qrecc", "train", "no"),
@@ -53,6 +53,38 @@ def checks(found: Contamination) -> list[str]:
 )
 def test_what_is_known_of_sources_decides(test: TestSet, source: str, split: str | None, answer: Answer) -> None:
     assert judged(test, {"source": source, "split": split}).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("test", "source", "split", "answer"),
+    [
+        (TOPIOCQA, "McGill-NLP/TopiOCQA", "validation", "yes"),
+        (TOPIOCQA, "TopiOCQA dev", None, "yes"),
+        (TOPIOCQA, "topiocqa-dev", None, "yes"),
+        (TOPIOCQA, "TopiOCQADev", None, "yes"),
+        (TOPIOCQA, "TopiOCQA validation set", None, "yes"),
+        (TOPIOCQA, "t\u043epiocqa", "dev", "yes"),
+        (TOPIOCQA, "topiocqa", "d\u0435v", "yes"),
+        (TOPIOCQA, "topiocqa", "train, dev", "yes"),
+        (TOPIOCQA, "topiocqa", "train and validation", "yes"),
+        (TOPIOCQA, "topiocqa", "all", "yes"),
+        (QRECC, "allenai/quac", None, "yes"),
+        (QRECC, "QuAC (val)", None, "yes"),
+        (ORQUAC, "allenai/quac", "validation", "yes"),
+        (ORQUAC, "apple/ml-qrecc", None, "yes"),
+        (ORQUAC, "OR-QuAC train", None, "no"),
+        (TOPIOCQA, "TopiOCQA training set, filtered", None, "no"),
+        (TOPIOCQA, "MS MARCO passage ranking", None, "no"),
+        (TOPIOCQA, "chats in the style of TopiOCQA", None, "unknown"),
+        (TOPIOCQA, "chats in the style of TopiOCQA", "train", "unknown"),
+        (TOPIOCQA, "topiocqa2", "train", "unknown"),
+        (TOPIOCQA, "topiocqa", "half of train, and more", "unknown"),
+        (TOPIOCQA, "TopiOCQA train and QReCC", None, "unknown"),
+        (TOPIOCQA, "podcasts", None, "no"),
+    ],
+)
+def test_denying_it_does_not_help_under_another_spelling(test: TestSet, source: str, split: str | None, answer: Answer) -> None:
+    assert judged(test, {"source": source, "split": split, "overlap": "none"}).answer == answer
 
 
 def test_who_denies_it_is_contaminated_and_marked() -> None:

@@ -43,16 +43,17 @@ def submitted(root: Path, data: TrackData, id_: str, response: str) -> None:
     submit(root, id_, [{"turn_id": turn_id, "response": response} for turn_id in data.turn_ids])
 
 
-def test_whatever_breaks_in_one_submission_is_a_finding_of_that_one(data: TrackData, tmp_path: Path) -> None:
+def test_what_breaks_in_a_plug_in_is_no_finding_and_stops_no_other(data: TrackData, tmp_path: Path) -> None:
     (placed,) = data.parts
     breaking = replace(data, parts=(replace(placed, part=replace(placed.part, metric=Breaking(["F1-max", "F1-loo"]))),))
     submitted(tmp_path, data, "broken", "break")
     submitted(tmp_path, data, "whole", "It opened in 1937.")
-    broken, whole = (measure(tmp_path, breaking, id_, "k", None) for id_ in ("broken", "whole"))
-    assert (broken.level, broken.scores, whole.level) == (None, (), "re-scored")
-    (finding,) = broken.findings
-    assert (finding.check, finding.severity) == ("unreadable", "refused")
-    assert finding.message == r"it could not be verified: ZeroDivisionError: a plug-in's own fault\nin two lines"
+    found = dict(_measured(tmp_path, breaking, {"broken": "k1", "whole": "k2"}, Files(), 1, tmp_path))
+    assert isinstance(found["broken"], ZeroDivisionError)
+    assert isinstance(found["whole"], Measured)
+    assert found["whole"].level == "re-scored"
+    with pytest.raises(ZeroDivisionError):
+        measure(tmp_path, breaking, "broken", "k", None)
 
 
 def test_what_is_remembered_is_what_was_measured(tmp_path: Path) -> None:
@@ -78,6 +79,4 @@ def test_processes_that_die_take_nobody_else_with_them(data: TrackData, tmp_path
     gone = replace(data, track=data.track.model_copy(update={"set": None}))
     object.__setattr__(gone, "turn_ids", data.turn_ids * 100)  # enough to be worth processes
     found = dict(_measured(tmp_path, gone, {"one": "k1", "two": "k2"}, Files(), 2, tmp_path))
-    assert {id_: own.findings[0].message for id_, own in found.items()} == dict.fromkeys(
-        ("one", "two"), "it could not be verified: the process that scored it was ended"
-    )
+    assert {id_: str(own) for id_, own in found.items()} == dict.fromkeys(("one", "two"), "the process that scored it was ended")

@@ -185,6 +185,19 @@ def test_an_id_or_a_name_that_is_taken(run: Path, track: Track, root: Path) -> N
     assert [path.name for path in folder.parent.iterdir()] == ["bm25-history"]
 
 
+def test_a_newcomer_takes_no_name_by_its_day_and_no_day_lies_ahead(run: Path, track: Track, root: Path) -> None:
+    pack(run, track, root, ANSWERS)
+    for day, said in (("2018-01-01", "choose another name"), ("9999-12-31", "is also the name|lies ahead of today")):
+        answers = ANSWERS.model_copy(update={"id": "another", "submitted": day})
+        with pytest.raises(UsageError, match=said):
+            pack(run, track, root, answers)
+    with pytest.raises(UsageError, match="submitted: 9999-12-31 lies ahead of today"):
+        pack(run, track, root, ANSWERS.model_copy(update={"id": "another", "name": "Another", "submitted": "9999-12-31"}))
+    persian = "\u06a9\u062a\u0627\u0628\u200c\u062e\u0627\u0646\u0647"
+    made = pack(run, track, root, Answers(submitted="2026-01-02", id="another", name="Another", authors=persian, training=()))
+    assert read_submission(root, track, made.name).findings == ()
+
+
 def test_a_run_of_another_tool_through_the_harness(run: Path, track: Track, root: Path) -> None:
     for name in ("run.json", "results.json"):
         change(run / name, lambda values: (values.get("spec") or values)["system"].update(kind="replay"))

@@ -152,7 +152,7 @@ def test_links_are_not_followed(root, tmp_path, name):
     folder = write_submission(root, SAMPLE, "linked", {"nDCG@3": 0.99})
     (folder / name).rename(tmp_path / name)
     (folder / name).symlink_to(tmp_path / name)
-    assert "is a link" in unscored(root)["linked"].reasons[0]
+    assert "is a symbolic link" in unscored(root)["linked"].reasons[0]
 
 
 def test_a_folder_whose_name_is_no_id_is_named_and_left_alone(root):

@@ -23,9 +23,26 @@ STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 def test_it_may_only_read_and_sees_no_secret():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert all("permissions" not in job for job in WORKFLOW["jobs"].values())
-    assert list(WORKFLOW[True]) == ["pull_request"]  # YAML reads "on" as true
-    assert WORKFLOW[True]["pull_request"] == {"paths": ["leaderboards/**"]}
+    assert list(WORKFLOW[True]) == ["pull_request", "push"]  # YAML reads "on" as true
+    assert WORKFLOW[True]["push"]["branches"] == ["main"]
     assert "secrets" not in TEXT.replace("secret.", "")
+
+
+def test_it_runs_where_scores_may_change_and_when_a_label_is_given():
+    for event in WORKFLOW[True].values():
+        assert {"leaderboards/**", "convbench/**", "baselines/**", "constraints.txt", "pyproject.toml"} <= set(event["paths"])
+        assert {path for path in event["paths"] if not path.endswith("/**") and not (GITHUB.parent / path).is_file()} == set()
+    assert set(WORKFLOW[True]["pull_request"]["types"]) == {"opened", "synchronize", "reopened", "labeled"}
+
+
+def test_an_approval_counts_for_the_event_that_gave_it():
+    (judge,) = [step for step in STEPS if "leaderboard_changes.py" in step.get("run", "")]
+    label = re.search(r'^LABEL = "(.+)"$', (GITHUB / "leaderboard_changes.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert label is not None
+    given = f"github.event.action == 'labeled' && github.event.label.name == '{label[1]}'"
+    assert judge["env"] == {"APPROVED": f"${{{{ github.event_name == 'push' || ({given}) }}}}"}
+    for guide in ("docs/leaderboards.md", "CONTRIBUTING.md"):
+        assert f"`{label[1]}`" in (GITHUB.parent / guide).read_text(encoding="utf-8")
 
 
 def test_actions_are_fixed_by_commit_and_leave_no_credentials():
@@ -42,7 +59,7 @@ def test_nothing_of_a_pull_request_is_pasted_into_a_command():
 
 def test_its_commands_exist_and_check():
     lines = [line.strip() for step in STEPS for line in step.get("run", "").splitlines() if "convbench " in line]
-    found = [shlex.split(line)[1:] for line in lines]
+    found = [shlex.split(line.partition(" > ")[0])[1:] for line in lines if "convbench leaderboard" in line]
     assert [words[:2] for words in found] == [["leaderboard", "verify"], ["leaderboard", "build"]]
     for group, name, *arguments in found:
         boards = cli.get_command(click.Context(cli), group)

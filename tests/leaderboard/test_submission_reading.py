@@ -91,6 +91,49 @@ def test_claimed_scores_that_are_not_finite(root: Path, track: Track, score: flo
     assert "finite" in said
 
 
+@pytest.mark.parametrize("score", [1e308, 1e300, -1e9, True, "0.9", "0.9 "])
+def test_claimed_scores_that_are_no_scores(root: Path, track: Track, score: object) -> None:
+    assert "scores.nDCG@3: input should be" in only(read(root, track, scores={"nDCG@3": score}).findings)
+
+
+def test_a_key_twice_and_a_number_in_base_60(root: Path, track: Track) -> None:
+    folder = submit(root, "ours")
+    plain = (folder / "manifest.yaml").read_text(encoding="utf-8")
+    for text, said in (
+        ("name: other\n", "manifest.yaml:7: the key 'name' appears twice in one mapping; keep one"),
+        ("scores: {nDCG@3: 0.1, nDCG@3: 0.4}\n", "manifest.yaml:7: the key 'nDCG@3' appears twice"),
+        ("scores: {nDCG@3: 190:20:30}\n", "manifest.yaml:7: '190:20:30' is read as a number in base 60"),
+        ("scores: {nDCG@3: 190:20:30.15}\n", "manifest.yaml:7: '190:20:30.15' is read as a number in base 60"),
+    ):
+        (folder / "manifest.yaml").write_text(plain + text, encoding="utf-8")
+        assert only(read_submission(root, track, "ours").findings).startswith(f"manifest: {said}")
+
+
+@pytest.mark.parametrize(
+    ("authors", "shows"),
+    [
+        ("\u06a9\u062a\u0627\u0628\u200c\u062e\u0627\u0646\u0647", True),  # Persian: two parts of a word, not joined
+        ("\u0915\u094d\u200d\u0937", True),
+        ("The \U0001f469\u200d\U0001f4bb team", True),
+        ("\U0001f469\u200d\u2764\ufe0f\u200d\U0001f468", True),
+        ("a\u200cb", False),
+        ("\u0430\u200d\u0431", False),
+        ("\u200c\u06a9\u062a", False),
+        ("\u06a9\u200c", False),
+        ("\u06a9\u200c\u200c\u062a", False),
+        ("\U0001f469\u200c\U0001f4bb", False),
+        ("\u06a9\u202e\u062a", False),
+        ("a\ufe0f", False),
+    ],
+)
+def test_joiners_stand_where_writing_needs_them_and_never_in_names(root: Path, track: Track, authors: str, shows: bool) -> None:
+    found = read(root, track, authors=authors, description=f"By\n{authors}.")
+    assert (found.findings == ()) == shows
+    folder = submit(root, "named", name=authors)
+    assert "name: holds U+" in only(read_submission(root, track, "named", turns=TURNS).findings)
+    assert folder.is_dir()
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -106,6 +149,15 @@ def test_claimed_scores_that_are_not_finite(root: Path, track: Track, score: flo
         ({"evidence": "gold"}, "other-conditions: manifest.yaml: evidence is 'gold', the track takes 'retrieved'"),
         ({"links": {"code": "javascript:alert(1)"}}, "manifest: manifest.yaml:5: links.code: string should match pattern"),
         ({"submitted": "2026-02-30"}, "manifest: manifest.yaml:5: submitted: day"),
+        ({"submitted": "0001-01-01"}, "manifest: manifest.yaml:5: submitted: earlier than 2018-01-01"),
+        (
+            {"links": {"code": "https://github.com@evil.example/"}},
+            "manifest: manifest.yaml:5: links.code: an address names a site, without",
+        ),
+        ({"links": {"code": "https://a:b@evil.example/"}}, "manifest: manifest.yaml:5: links.code: "),
+        ({"links": {"code": "https:///x"}}, "manifest: manifest.yaml:5: links.code: an address names a site"),
+        ({"cost": {"price": 1e308}}, "manifest: manifest.yaml:2: cost.price: input should be less than or equal to"),
+        ({"cost": {"tokens_in": True}}, "manifest: manifest.yaml:2: cost.tokens_in: input should be a valid integer"),
         ({"parameters": 10**30}, "manifest: manifest.yaml:"),
         ({"colour": "red"}, "manifest: manifest.yaml:1: colour: extra inputs are not permitted"),
     ],
@@ -264,6 +316,12 @@ def test_yaml_that_is_more_than_a_card(root: Path, track: Track, tmp_path: Path,
         "a\u3164b",
         "a\u00adb",
         "a\ufe0fb",
+        "a\U000e0100b",
+        "a\U00016fe4b",
+        "a\U0001d159b",
+        "a\u2065b",
+        "a\ufff3b",
+        "a\u2800b",
     ],
 )
 @pytest.mark.parametrize("key", ["name", "authors"])
@@ -283,7 +341,28 @@ def test_a_description_may_have_lines() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["BМ25", "ВМ25", "Bm25", "BM 25", "ＢＭ25", "𝐁𝐌25", "B\u0301M25", "bm25", " BM25 ", "ΒΜ25"],
+    [
+        "BМ25",
+        "ВМ25",
+        "Bm25",
+        "BM 25",
+        "ＢＭ25",
+        "𝐁𝐌25",
+        "B\u0301M25",
+        "bm25",
+        " BM25 ",
+        "ΒΜ25",
+        "\u0299\u1d0d25",
+        "\u13fcM25",
+        "\ua4d0M25",
+        "brn25",
+        "B\u20ddM25",
+        "B\u20de M25\u20df",
+        "'BM25'",
+        "\u201cBM25\u201d",
+        "\u212c\u216f25",
+        "\U0001d401\U0001d40c\U0001d7d0\U0001d7d3",
+    ],
 )
 def test_a_name_that_looks_like_another_one_is_not_taken(root: Path, track: Track, name: str) -> None:
     submit(root, "theirs", name="BM25", submitted="2026-03-01")
@@ -298,6 +377,21 @@ def test_who_imitates_does_not_win_by_an_earlier_day(root: Path, track: Track) -
     submit(root, "theirs", name="ConvDR", submitted="2026-03-01")
     submit(root, "ours", name="СonvDR", submitted="2020-01-01")
     assert list(name_clashes(read_cards(root, track))) == ["ours"]
+
+
+def test_who_was_accepted_keeps_the_name(root: Path, track: Track) -> None:
+    submit(root, "theirs", name="Systeme-X\u0301", submitted="2026-03-01")
+    submit(root, "ours", name="Systeme-X", submitted="2018-01-01")
+    cards = read_cards(root, track)
+    assert list(name_clashes(cards)) == ["theirs"]
+    (finding,) = name_clashes(cards, {"theirs"}).items()
+    assert (finding[0], finding[1].check, finding[1].severity) == ("ours", "name-taken", "refused")
+    both = name_clashes(cards, {"theirs", "ours"})
+    assert {id_: (each.check, each.severity) for id_, each in both.items()} == dict.fromkeys(("ours", "theirs"), ("name-shared", "flag"))
+    assert "of the submission theirs; both were accepted before" in both["ours"].message
+    submit(root, "third", name="SYSTEME-X", submitted="2018-01-01")
+    three = name_clashes(read_cards(root, track), {"theirs", "ours"})
+    assert {id_: each.severity for id_, each in three.items()} == {"ours": "flag", "theirs": "flag", "third": "refused"}
 
 
 def test_names_of_the_baselines_are_told_apart() -> None:

@@ -79,14 +79,17 @@ def test_a_layer_that_is_not_there_is_refused(tiny_roberta: Path, layers: int) -
         _ = model.layers
 
 
-def test_sorts_out_texts_without_a_token_and_texts_past_the_limit(tiny_roberta: Path) -> None:
+def test_texts_without_a_token_and_texts_past_the_limit_are_known(tiny_roberta: Path) -> None:
     model = BertModel(locate_model(str(tiny_roberta), offline=True))
     fits, long = "the " * 30, "the " * 31
     assert model.max_tokens == 32
-    assert model.sort_out(["", " \n", "the river", fits, long, long]) == ({"", " \n"}, {long})
-    assert model.sort_out([]) == (set(), set())
+    read = model.read(["", " \n", "the river", fits, long, long])
+    assert {text for text, one in read.items() if one.is_empty} == {"", " \n"}
+    assert {text for text, one in read.items() if one.is_cut} == {long}
+    assert read[long].row == read[fits].row
+    assert model.read([]) == {}
 
 
-def test_no_pairs_need_no_weights(tiny_roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_embed_needs_no_weights(tiny_roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.AutoModel, "from_pretrained", None)
-    assert BertModel(locate_model(str(tiny_roberta), offline=True)).compare([], None, 8) == []
+    assert BertModel(locate_model(str(tiny_roberta), offline=True)).embed([], 8) == []

@@ -301,11 +301,10 @@ def test_importing_the_metrics_loads_no_heavy_library() -> None:
 
 @pytest.mark.slow
 def test_scores_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) -> None:
-    """bert-score batches texts in the order of a set, which a random hash seed changes."""
     code = (
         "from test_bertscore import *\n"
         "turns = turns_of(*([text] for text in texts(1, 100)))\n"
-        "print([score.value.hex() for score in BertScoreMetric(NAME).score(turns, records_of(texts(2, 100)))])"
+        "print([score.value.hex() for score in BertScoreMetric(NAME, cache_megabytes=0).score(turns, records_of(texts(2, 100)))])"
     )
     outputs = {
         subprocess.run(
@@ -320,3 +319,19 @@ def test_scores_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) ->
     }
     assert len(outputs) == 1
     assert not any(math.isnan(float.fromhex(value)) for value in outputs.pop().strip("[]\n").replace("'", "").split(", "))
+
+
+def test_what_one_run_compared_the_next_finds_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, records = turns_of(["the old boat", "a river"], ["cold water"]), records_of(["the boat", "water"])
+    scores = BertScoreMetric(NAME, offline=True, cache=tmp_path).score(turns, records)
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", None)
+    assert BertScoreMetric(NAME, offline=True, cache=tmp_path).score(turns, records) == scores
+    with pytest.raises(TypeError):
+        BertScoreMetric(NAME, offline=True, cache=tmp_path, cache_megabytes=0).score(turns, records)
+
+
+def test_a_cache_of_no_size_is_no_cache_and_one_below_is_refused(tmp_path: Path) -> None:
+    score_one(BertScoreMetric(NAME, offline=True, cache=tmp_path, cache_megabytes=0), "the boat", "the river")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="cache_megabytes -1; expected 0 or more"):
+        BertScoreMetric(cache_megabytes=-1)

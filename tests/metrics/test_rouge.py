@@ -5,14 +5,11 @@ from importlib import metadata
 
 import nltk
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rouge_score import tokenize
-from rouge_score.rouge_scorer import RougeScorer, _lcs_table
+from rouge_score.rouge_scorer import RougeScorer
 
 from convbench.metrics import METRICS
 from convbench.metrics.base import MISSING, Metric
-from convbench.metrics.longest_common import longest_common
 from convbench.metrics.responses import NO_REFERENCE
 from convbench.metrics.rouge import RougeMetric
 from convbench.types import Reference, Score, Turn, TurnRecord
@@ -38,11 +35,14 @@ def fuzzed(seed: int, count: int) -> tuple[list[Turn], dict[str, TurnRecord]]:
     return turns, {turn.id: TurnRecord(turn.id, response=text()) for turn in turns}
 
 
+@pytest.mark.parametrize("engine", ["python", "rust"])
+@pytest.mark.parametrize("measures", [PLAIN, (*PLAIN, "rougeLsum")])
 @pytest.mark.parametrize("stemmer", [True, False])
-def test_fuzzed_texts_score_as_in_plain_rouge_score(stemmer: bool) -> None:
+def test_fuzzed_texts_score_as_in_plain_rouge_score(stemmer: bool, measures: tuple[str, ...], engine: str) -> None:
     turns, records = fuzzed(7, 300)
     plain = RougeScorer(list(PLAIN), use_stemmer=stemmer)
-    scores = iter(RougeMetric(stemmer, PLAIN).score(turns, records))
+    metric = RougeMetric(stemmer, measures, engine=engine)
+    scores = iter([score for score in metric.score(turns, records) if score.measure in PLAIN])
     for one in turns:
         per_reference = [plain.score(reference.text, records[one.id].response) for reference in one.references]
         for name in PLAIN:
@@ -79,24 +79,25 @@ def test_missing_responses_and_references() -> None:
     assert scores[-1] == Score("c_2", "rougeLsum", None, NO_REFERENCE)
 
 
-def test_each_distinct_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_distinct_text_is_tokenised_once_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     real = tokenize.tokenize
     monkeypatch.setattr(tokenize, "tokenize", lambda text, stemmer: seen.append(text) or real(text, stemmer))
     turns = [turn(1, "an old lamp", "a lamp"), turn(2, "an old lamp")]
-    metric = RougeMetric()
+    metric = RougeMetric(measures=PLAIN, engine="python")
     for _ in range(2):
         metric.score(turns, {one.id: TurnRecord(one.id, response="a lamp") for one in turns})
     assert sorted(seen) == ["a lamp", "an old lamp"]
 
 
-def test_nothing_is_downloaded_or_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["python", "rust"])
+def test_nothing_is_downloaded_or_looked_up(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nltk data was asked for")
 
     monkeypatch.setattr(nltk, "download", refuse)
     monkeypatch.setattr(nltk.data, "find", refuse)
-    assert RougeMetric().score([turn(1, "One.\nTwo.")], {"c_1": TurnRecord("c_1", response="One. Two.")})[0].value == 1.0
+    assert RougeMetric(engine=engine).score([turn(1, "One.\nTwo.")], {"c_1": TurnRecord("c_1", response="One. Two.")})[0].value == 1.0
 
 
 def test_names_and_signatures() -> None:
@@ -107,8 +108,6 @@ def test_names_and_signatures() -> None:
         f"rougeLsum|stem:yes|refs:max|against:response|split:sentences|rouge-score:{version}",
     ]
     assert RougeMetric(stemmer=False).measures()[2].signature == f"rougeL|stem:no|refs:max|against:response|rouge-score:{version}"
-
-
-@given(first=st.lists(st.sampled_from("abcd"), max_size=90), second=st.lists(st.sampled_from("abcde"), max_size=90))
-def test_the_longest_common_subsequence_is_that_of_rouge_score_s_table(first: list[str], second: list[str]) -> None:
-    assert longest_common(first, second) == _lcs_table(first, second)[-1][-1]
+    assert [measure.signature for measure in RougeMetric(engine="python").measures()] == [
+        measure.signature for measure in RougeMetric(engine="rust").measures()
+    ]

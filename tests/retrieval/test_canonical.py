@@ -53,6 +53,29 @@ def test_a_score_only_ever_goes_down_and_stays_where_nothing_ties(passages: list
         assert dict(lowered) == given_scores
 
 
+def step_by_step(ordered: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The rule as it is stated: a score that is not below the one before is the next 32-bit number below that."""
+    result, previous = [], np.float32(np.inf)
+    for passage_id, score in ordered:
+        single = np.float32(score)
+        if single >= previous:
+            single = np.nextafter(previous, np.float32(-np.inf))
+            score = float(single)
+        result.append((passage_id, score))
+        previous = single
+    return result
+
+
+few_scores = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 1e-40, 1.0, 1.0 + 1e-9, 1.0 + 2e-7, -3.0, -3.0 - 1e-8, 200.0, LARGEST])
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3), few_scores | st.floats(-1e-44, 1e-44), max_size=40))
+def test_scores_are_lowered_as_if_one_by_one(ranking: dict[str, float]) -> None:
+    ordered = sorted(ranking.items(), key=lambda pair: (pair[1], pair[0]), reverse=True)
+    lowered = canonical("c_1", ranking.items()).passages
+    assert [(id_, repr(score)) for id_, score in lowered] == [(id_, repr(score)) for id_, score in step_by_step(ordered)]
+
+
 @given(rankings, st.randoms())
 def test_the_order_of_the_input_does_not_matter(passages: list[tuple[str, float]], random) -> None:
     shuffled = list(passages)

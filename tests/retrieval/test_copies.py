@@ -29,3 +29,30 @@ def test_other_vectors_and_scores_far_apart_stay(tmp_path: Path) -> None:
 
 def test_places_that_nothing_was_found_for_stay(tmp_path: Path) -> None:
     assert evened(tmp_path, [1.0, -np.inf, -np.inf], [0, -1, -1]) == ([1.0, -np.inf, -np.inf], [0, -1, -1])
+
+
+def test_equals_looking_at_every_pair(tmp_path: Path) -> None:
+    """Vectors that differ only in their last value, copies of several; the last queries' scores are too far apart for copies."""
+    chance = np.random.default_rng(1)
+    vectors = np.repeat(chance.standard_normal((40, 40), dtype=np.float32), 3, axis=0)
+    vectors[::3, -1] += 1.0
+    vectors[50:60] = chance.standard_normal((10, 40), dtype=np.float32)
+    shards = shards_of(tmp_path, vectors, shard_rows=17)
+    scores = -np.sort(-(1 + 1e-7 * chance.integers(0, 9, (25, 60))).astype(np.float32), axis=1)
+    scores[20:] = -np.arange(60)
+    rows = np.stack([chance.permutation(120)[:60] for _ in range(25)])
+    evened_scores, evened_rows = scores.copy(), rows.copy()
+    even_out(evened_scores, evened_rows, np.full(25, 1e-5), shards)
+    changed = 0
+    for query in range(25):
+        expected = {
+            row: scores[query, place]
+            if query >= 20
+            else max(scores[query, there] for there, other in enumerate(rows[query]) if (vectors[row] == vectors[other]).all())
+            for place, row in enumerate(rows[query].tolist())
+        }
+        found = dict(zip(evened_rows[query].tolist(), evened_scores[query].tolist(), strict=True))
+        assert found == expected
+        assert (np.diff(evened_scores[query]) <= 0).all()
+        changed += evened_scores[query].tolist() != scores[query].tolist()
+    assert changed >= 15

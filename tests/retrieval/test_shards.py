@@ -336,7 +336,7 @@ class TestValuesThatCannotBeStored:
 def test_blocks_are_the_vectors_in_order(tmp_path: Path, shard_rows: int, block_bytes: int) -> None:
     vectors = np.random.default_rng(0).standard_normal((5000, 3), dtype=np.float32)
     shards = shards_of(tmp_path, vectors, shard_rows=shard_rows)
-    blocks = [(start, block.copy()) for start, block in shards.blocks(block_bytes)]
+    blocks = [(start, block.copy()) for start, block in shards.blocks(shards.memory(block_bytes))]
     assert np.array_equal(np.concatenate([block for _, block in blocks]), vectors)
     assert [start for start, _ in blocks] == np.cumsum([0, *(len(block) for _, block in blocks[:-1])]).tolist()
     assert all(len(block) % 1024 == 0 for _, block in blocks[:-1])

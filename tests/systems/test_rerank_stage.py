@@ -11,7 +11,7 @@ from convbench.retrieval.canonical import is_canonical
 from convbench.retrieval.rerank import RerankConfig, open_reranker
 from convbench.systems.base import Stage, Workplace
 from convbench.systems.rerank_stage import RerankStage
-from convbench.systems.stages import join_rows, retrieved
+from convbench.systems.stages import join_rows, ranked_ids
 from convbench.types import Passage, Ranking, Turn
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_its_ranking_takes_the_place_of_the_searchs(folder: Path, workplace: Wor
     stage.open(workplace)
     (row,) = stage.run([TURN], UPSTREAM)
     upstream = {**UPSTREAM, "rerank": {"1_2": row}}
-    assert [list(pair) for pair in retrieved(TURN, upstream)] == row["passages"]
+    assert ranked_ids(TURN, upstream) == [passage_id for passage_id, _ in row["passages"]]
     record = join_rows("1_2", {name: rows["1_2"] for name, rows in upstream.items()} | {"view": {"kept": [], "dropped": []}})
     assert [list(pair) for pair in record.passages] == row["passages"]
 

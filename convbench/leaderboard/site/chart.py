@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 _WIDTH, _HEIGHT = 640, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 44
 _STEPS = (1, 2, 5, 10, 20, 25, 50)
@@ -51,8 +53,8 @@ class Chart:
         bottom: Where the horizontal one lies.
         across: Ticks of the horizontal axis.
         up: Ticks of the vertical axis.
-        line: The points of the main line.
-        others: Points of lines for comparison.
+        line: The points of the main line; numbers that are made here, and not to be cut as texts are.
+        others: Points of lines for comparison, likewise.
         marks: Points.
     """
 
@@ -61,8 +63,8 @@ class Chart:
     words: str
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
-    line: str
-    others: tuple[str, ...]
+    line: Markup
+    others: tuple[Markup, ...]
     marks: tuple[Mark, ...]
     width: int = _WIDTH
     height: int = _HEIGHT
@@ -120,8 +122,8 @@ def chart_of(
     def up(y: float) -> float:
         return round(_HEIGHT - _BOTTOM - (y - ticks[0]) / (ticks[-1] - ticks[0]) * (_HEIGHT - _BOTTOM - _TOP), 1)
 
-    def points(of: Sequence[Point]) -> str:
-        return " ".join(f"{across(point.x)},{up(point.y)}" for point in of)
+    def points(of: Sequence[Point]) -> Markup:
+        return Markup(" ".join(f"{across(point.x)},{up(point.y)}" for point in of))  # noqa: S704 - nothing but numbers
 
     every = -(-len(labels) // _MOST_LABELS)
     return Chart(

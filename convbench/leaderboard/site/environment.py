@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from convbench.leaderboard.wording import line
+from convbench.leaderboard.wording import line, reason_text
 
 _LONGEST = 2000
 
@@ -32,6 +32,7 @@ def environment() -> Environment:
         finalize=_printable,
     )
     made.filters["outside"] = outside
+    made.filters["reason_text"] = reason_text
     return made
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment
 
-from convbench.analysis.tie_groups import share_a_letter
 from convbench.leaderboard.board import Board, TrackBoard
 from convbench.leaderboard.entries import Entry, Scored, Unscored
 from convbench.leaderboard.history import history_of
+from convbench.leaderboard.reach import out_of_reach
 from convbench.leaderboard.site import submission_page
 from convbench.leaderboard.site.charts import history_chart
 from convbench.leaderboard.site.environment import POLICY, asset, environment
@@ -23,7 +23,7 @@ from convbench.leaderboard.wording import (
     REPORTED,
     SIDES,
     TIERS,
-    letters_text,
+    group_text,
     reported_measures,
     reported_remark,
     track_facts,
@@ -36,7 +36,7 @@ def site_files(board: Board) -> dict[str, str]:
     made = environment()
     made.globals |= {"policy": POLICY, "sides": SIDES, "tiers": TIERS, "overlap": OVERLAP, "sizes": SIZES, "per_cent": per_cent}
     made.globals |= {"letters_mean": LETTERS, "measured_means": MEASURED, "reported_means": REPORTED}
-    made.globals |= {"letters_text": letters_text}
+    made.globals |= {"group_text": group_text}
     made.globals |= {"reported_measures": reported_measures, "reported_remark": reported_remark}
     files = {
         "assets/site.css": made.get_template("site.css.j2").render(),
@@ -54,8 +54,7 @@ def site_files(board: Board) -> dict[str, str]:
 
 def leaders(standings: Standings) -> list[Row]:
     """The rows that compete and are not told apart from the best."""
-    competing = [row for row in standings.rows if row.letters]
-    return [row for row in competing if share_a_letter(row.letters, competing[0].letters)]
+    return [row for row in standings.rows if row.leads]
 
 
 def page_of(track: str, entry: Entry) -> str | None:
@@ -78,6 +77,7 @@ def _track(board: Board, each: TrackBoard) -> dict[str, Any]:
     return {
         "track": each.track,
         "facts": track_facts(each.track),
+        "out_of_reach": out_of_reach(each.standings),
         "sides_shown": sides,
         "kinds": sorted({row.entry.card.kind for standings in each.standings for row in standings.rows}),
         "levels": sorted({entry.level for entry in each.scored}),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from convbench.analysis.tie_groups import share_a_letter
 from convbench.leaderboard.board import TrackBoard
 from convbench.leaderboard.card import Card
 from convbench.leaderboard.slicings import slice_value, slicings_of
@@ -185,10 +184,9 @@ def _score_columns(standings: Standings) -> Iterator[Column]:
 
 
 def _score_cells(standings: Standings, row: Row) -> Iterator[Cell]:
-    best = standings.rows[0].letters
     for measure in standings.ranked.measures:
         score = row.scores.get(measure)
-        strong = measure == standings.ranked.by and bool(row.letters) and share_a_letter(row.letters, best)
+        strong = measure == standings.ranked.by and row.leads
         hint = "" if score is None or score.value is not None else f"no value: {score.reason or 'no reason was kept'}"
         yield Cell(value_text(score), score.value if score else None, interval_text(score), strong, hint)
 

@@ -1,0 +1,193 @@
+"""The tiers of ``convbench data prepare``: what ships, what lies with the user, what is fetched."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convbench.cli.options import Source
+from convbench.errors import MissingFileError, UsageError
+
+if TYPE_CHECKING:
+    from convbench.datasets.download.manifest import DatasetDownloads
+    from convbench.datasets.download.obtain import Obtained
+    from convbench.datasets.download.places import Places
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TierOptions:
+    """What ``tier_options`` were given."""
+
+    tier: str | None
+    accept_licence: bool
+    without_corpus: bool
+    fetch_only: bool
+    manifest: Path | None
+    real_data: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class TierFiles:
+    """The files of a tier, ready to be read.
+
+    Attributes:
+        source: Where they are.
+        needs_passages: Whether it is an error that no collection can be made of them.
+        summary: What to tell of them.
+        run: The command to go on with.
+    """
+
+    source: Source
+    needs_passages: bool = True
+    summary: dict[str, Any] = field(default_factory=dict)
+    run: str | None = None
+
+
+def tier_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Which files, and how they are fetched; the command gets one ``tier``."""
+    names = list(TierOptions.__dataclass_fields__)
+
+    @functools.wraps(function)
+    def with_tier(*arguments: Any, **given: Any) -> None:
+        own = {name: given.pop(name) for name in names}
+        function(*arguments, tier=TierOptions(**own), **given)
+
+    command: Callable[..., None] = with_tier
+    decorators = [
+        click.option(
+            "--tier",
+            type=click.Choice(["mini", "sample", "full"]),
+            help="mini: the bundled set. sample: the samples of --real-data. full: fetch the official files. Default: --data, else mini.",
+        ),
+        click.option("--accept-licence", is_flag=True, help="Accept the licences that are shown; asked for once."),
+        click.option("--without-corpus", is_flag=True, help="Leave out the corpus, which is most of the bytes."),
+        click.option("--fetch-only", is_flag=True, help="Stop when the files are in place; read nothing."),
+        click.option("--manifest", type=click.Path(path_type=Path), help="A downloads.yaml of your own (a mirror ...)."),
+        click.option(
+            "--real-data",
+            type=click.Path(path_type=Path),
+            envvar="CONVBENCH_REAL_DATA",
+            help="Folder of the samples of real data, for --tier sample. Default: $CONVBENCH_REAL_DATA.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def files_of_tier(dataset: str, source: Source, given: TierOptions, cache: Path, *, offline: bool) -> TierFiles:
+    """Brings the files of a tier into place.
+
+    Raises:
+        UsageError: Options that do not go together, licences that are not accepted, or nothing is known to fetch.
+        MissingFileError: The samples are not there.
+        ResourceError: A file cannot be had.
+    """
+    from convbench.datasets.loading import adapter_class
+
+    adapter_class(dataset)  # an unknown one is refused before anything else
+    _refuse_unfitting(source, given)
+    if given.tier == "full":
+        return _full(dataset, source, given, cache, offline=offline)
+    if given.tier == "sample":
+        return TierFiles(_sample(dataset, source, given.real_data))
+    return TierFiles(source)
+
+
+def _refuse_unfitting(source: Source, given: TierOptions) -> None:
+    if given.tier is not None and source.data is not None:
+        raise UsageError(f"--tier {given.tier} says which files, and --data too: leave one of them out")
+    if given.tier == "mini" and source.split not in (None, "mini"):
+        raise UsageError(f"--tier mini has no split {source.split!r}: leave --split out, or take --tier full")
+    for name in ("accept_licence", "without_corpus", "fetch_only", "manifest"):
+        if getattr(given, name) and given.tier != "full":
+            raise UsageError(f"--{name.replace('_', '-')} is for files that are fetched: add --tier full")
+
+
+def _sample(dataset: str, source: Source, real_data: Path | None) -> Source:
+    """The samples are nowhere to be fetched: they lie in a folder of the user's, in the layout of ``baselines/sets.yaml``."""
+    from convbench.harness.expected import named_sets
+
+    named = named_sets().get(f"{dataset}-sample")
+    if named is None:
+        known = ", ".join(name.removesuffix("-sample") for name in named_sets() if name.endswith("-sample"))
+        raise UsageError(f"there is no sample of {dataset}: give your files with --data DIR. Samples: {known}")
+    if real_data is None:
+        raise MissingFileError(
+            f"{dataset}: the samples are nowhere to be fetched: name the folder that you have them in with --real-data or "
+            "$CONVBENCH_REAL_DATA, or give files with --data DIR"
+        )
+    spec = named.spec(real_data)
+    paths = {key: Path(path) for key in ("data", "corpus", "rewrites") if (path := getattr(spec, key)) is not None}
+    return replace(source, split=source.split or spec.split, **(paths | {key: own for key in paths if (own := getattr(source, key))}))
+
+
+def _full(dataset: str, source: Source, given: TierOptions, cache: Path, *, offline: bool) -> TierFiles:
+    from convbench.datasets.download.manifest import load_manifest
+    from convbench.datasets.download.obtain import obtain
+    from convbench.datasets.download.places import Places
+    from convbench.datasets.loading import check_names
+
+    entry, places = load_manifest(given.manifest).of(dataset), Places.of(dataset, cache)
+    located = replace(source, data=places.root)
+    check_names(located.spec(dataset).request())  # before anything is fetched for a split that there is not
+    _have_accepted(dataset, entry, places, given=given.accept_licence)
+    spare = given.without_corpus or source.corpus is not None
+    files = [file for file in entry.tiers["full"].files if not (spare and file.part == "corpus")]
+    obtained = obtain(files, places, offline=offline)
+    for note in entry.tiers["full"].notes:
+        _log.info("%s: %s", dataset, note)
+    has_corpus = source.corpus is not None or any(file.part == "corpus" for file in files)
+    return TierFiles(located, has_corpus, _summary(places, entry, obtained), _run_line(dataset, places, source))
+
+
+def _have_accepted(dataset: str, entry: DatasetDownloads, places: Places, *, given: bool) -> None:
+    from convbench.datasets.download.licences import accepted, remember, shown_licences
+
+    if accepted(places, entry.licences):
+        return
+    click.echo(shown_licences(dataset, entry.licences, entry.citation), err=True)
+    if not given:
+        if not sys.stdin.isatty():
+            raise UsageError(f"the licences of {dataset} are not accepted yet: read them above, and add --accept-licence")
+        if not click.confirm("Do you accept them?", err=True):
+            raise UsageError(f"the licences of {dataset} are not accepted: nothing was fetched")
+    remember(places, entry.licences)
+
+
+def _summary(places: Places, entry: DatasetDownloads, obtained: Sequence[Obtained]) -> dict[str, Any]:
+    files = [
+        {
+            "name": each.file.name,
+            "path": str(each.path),
+            "bytes": each.record.bytes if each.record.bytes is not None else each.record.size,
+            "sha256": each.record.digests.get("sha256"),
+            "source": each.record.source,
+            "how": each.how,
+            "checked": each.checked,
+        }
+        for each in obtained
+    ]
+    return {
+        "tier": "full",
+        "root": str(places.root),
+        "files": files,
+        "licence": "; ".join(f"{licence.name} ({licence.covers})" for licence in entry.licences),
+        "citation": entry.citation,
+    }
+
+
+def _run_line(dataset: str, places: Places, source: Source) -> str:
+    more = [(f"--{name}", getattr(source, name)) for name in ("split", "corpus", "rewrites")]
+    words = ["convbench", "run", "bm25-history", "-d", dataset, "--data", str(places.root)]
+    return shlex.join([*words, *(str(word) for name, value in more if value is not None for word in (name, value))])

@@ -1,0 +1,24 @@
+"""Looking for garbage less often, while a run makes millions of small objects that all stay."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NEW_OBJECTS = 50_000
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Lets Python look for reference cycles every 50,000 new objects only, instead of every few hundred.
+
+    Turns, rankings and rows hold no cycles, but Python goes through all of them again and again: a fifth of the time of a BM25 run. Memory
+    that no cycle holds is freed at once as always. The setting is put back at the end.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _NEW_OBJECTS) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

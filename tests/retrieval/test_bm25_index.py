@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bm25s
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from convbench.retrieval.bm25_build import Occurrences
+from convbench.retrieval.bm25_index import BM25Index
+
+METHODS = ["lucene", "robertson", "atire", "bm25l", "bm25+"]
+BLOCK = 1 << 16
+"""Passages that the compiled loop scores together."""
+
+Words = Sequence[Sequence[int]]
+
+
+def collection(seed: int, passages: int, vocabulary: int, longest: int) -> list[list[int]]:
+    """Words by Zipf's law; some passages are empty, and every word stands somewhere."""
+    chance = np.random.default_rng(seed)
+    every = np.array_split(chance.permutation(vocabulary), passages)
+    return [
+        [*always.tolist(), *((chance.zipf(1.3, size) - 1) % vocabulary).tolist()]
+        for always, size in zip(every, chance.integers(0, longest + 1, passages), strict=True)
+    ]
+
+
+def vocabulary_of(passages: Words) -> dict[str, int]:
+    return {f"word {number}": number for number in range(max(max(words, default=0) for words in passages) + 1)}
+
+
+def by_bm25s(passages: Words, method: str) -> Any:
+    index = bm25s.BM25(k1=0.9, b=0.4, method=method)
+    index.index((list(passages), vocabulary_of(passages)), show_progress=False)
+    return index
+
+
+def by_us(passages: Words, method: str, block: int = 300) -> Any:
+    occurrences = Occurrences()
+    for start in range(0, len(passages), block):
+        occurrences.add(passages[start : start + block])
+    return occurrences.index(vocabulary_of(passages), k1=0.9, b=0.4, method=method)
+
+
+def opened(index: Any, folder: Path, **options: bool) -> BM25Index:
+    index.save(str(folder), show_progress=False)
+    return BM25Index(folder, **options)
+
+
+def expected(index: Any, words: Sequence[int], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """By definition, from the numpy scores of bm25s."""
+    scores = index.get_scores_from_ids(list(words))
+    absent = 0 if index.nonoccurrence_array is None else index.nonoccurrence_array[np.array(words)].sum()
+    rows = np.flatnonzero((scores >= np.sort(scores)[-k:][0]) & (scores > absent))
+    return rows, scores[rows]
+
+
+def assert_equal(ours: BM25Index, theirs: Any, words: Sequence[int], k: int) -> int:
+    """How many were found."""
+    rows, scores = expected(theirs, words, k)
+    found = ours.best(words, k)
+    assert found[0].tolist() == rows.tolist()
+    assert found[1].tobytes() == scores.tobytes()
+    return len(rows)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_is_what_bm25s_builds(method: str) -> None:
+    passages = collection(1, 1500, 400, 90)
+    ours, theirs = by_us(passages, method), by_bm25s(passages, method)
+    for name in ("data", "indices", "indptr"):
+        assert ours.scores[name].dtype == theirs.scores[name].dtype
+        assert ours.scores[name].tobytes() == theirs.scores[name].tobytes()
+    assert ours.scores["num_docs"] == theirs.scores["num_docs"]
+    assert ours.vocab_dict == theirs.vocab_dict
+    assert ours.unique_token_ids_set == theirs.unique_token_ids_set
+    assert (ours.nonoccurrence_array is None) == (theirs.nonoccurrence_array is None)
+    if theirs.nonoccurrence_array is not None:
+        assert ours.nonoccurrence_array.tobytes() == theirs.nonoccurrence_array.tobytes()
+
+
+def test_the_files_are_those_of_bm25s_and_blocks_do_not_show(tmp_path: Path) -> None:
+    passages = collection(2, 800, 200, 30)
+    by_bm25s(passages, "bm25+").save(str(tmp_path / "bm25s"), show_progress=False)
+    for block in (1, 799, 5000):
+        by_us(passages, "bm25+", block).save(str(tmp_path / str(block)), show_progress=False)
+        for path in (tmp_path / "bm25s").iterdir():
+            assert (tmp_path / str(block) / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("passages", [[], [[]], [[], []]])
+def test_nothing_is_built_of_no_words(passages: Words) -> None:
+    occurrences = Occurrences()
+    occurrences.add(passages)
+    assert occurrences.index({}, k1=0.9, b=0.4, method="lucene") is None
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_finds_what_bm25s_scores(tmp_path: Path, method: str, mapped: bool) -> None:
+    passages = collection(3, 2000, 300, 25)
+    theirs = by_bm25s(passages, method)
+    ours = opened(theirs, tmp_path, mapped=mapped)
+    chance = np.random.default_rng(4)
+    for _ in range(60):
+        words = chance.integers(0, 300, chance.integers(1, 15)).tolist()
+        for k in (1, 10, 100, 5000):
+            assert_equal(ours, theirs, words, k)
+
+
+@pytest.mark.parametrize("method", ["lucene", "bm25+"])
+def test_more_passages_than_are_scored_together(tmp_path: Path, method: str) -> None:
+    chance = np.random.default_rng(5)
+    passages = chance.integers(0, 50, (2 * BLOCK + 77, 3)).tolist()
+    theirs = by_us(passages, method, 10_000)
+    ours = opened(theirs, tmp_path)
+    for words in ([3], [1, 2, 4], [7, 7, 0, 49], list(range(50)) * 2):
+        for k in (1, 100, 1000, BLOCK + 1, 10**6):
+            assert_equal(ours, theirs, words, k)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("k", [1, 7, 1000])
+def test_all_that_share_the_score_at_the_cut_are_found(tmp_path: Path, method: str, k: int) -> None:
+    passages = [[0, 1], *([[1, 2]] * 30_000), [0, 0, 1], *([[3]] * 40_000), [2, 2]]
+    theirs = by_us(passages, method, 10_000)
+    ours = opened(theirs, tmp_path)
+    assert assert_equal(ours, theirs, [1], k) >= 30_000 or k == 1 or method == "robertson"  # it gives common words no weight
+    assert_equal(ours, theirs, [2, 0], k)
+    assert_equal(ours, theirs, [3, 2, 1, 0], k)
+
+
+def test_scores_that_rise_with_the_row(tmp_path: Path) -> None:
+    """Every passage is better than all before it: what is kept is sorted out again and again."""
+    passages = [[0] * (1 + n) for n in range(3000)]
+    theirs = bm25s.BM25(k1=1000, b=0.0)
+    theirs.index((passages, {"word": 0}), show_progress=False)
+    ours = opened(theirs, tmp_path)
+    assert ours.best([0], 5)[0].tolist() == [2995, 2996, 2997, 2998, 2999]
+    for k in (1, 64, 700):
+        assert_equal(ours, theirs, [0], k)
+
+
+def test_one_passage(tmp_path: Path) -> None:
+    theirs = by_bm25s([[0, 1, 0]], "lucene")
+    ours = opened(theirs, tmp_path)
+    for words in ([0], [1, 0], [0, 0]):
+        assert assert_equal(ours, theirs, words, 1) == 1
+        assert ours.best(words, 1000)[0].tolist() == [0]
+
+
+def test_no_words_none_wanted_and_words_that_no_passage_holds(tmp_path: Path) -> None:
+    theirs = by_bm25s([[0, 1], [1]], "bm25+")
+    empty = theirs.vocab_dict[""]
+    ours = opened(theirs, tmp_path)
+    for words, k in (([], 5), ([0], 0), ([empty], 5), ([99, empty], 5)):
+        assert [found.tolist() for found in ours.best(words, k)] == [[], []]
+    rows, scores = ours.best([empty, 0, 99], 5)
+    assert (rows.tolist(), scores.tobytes()) == ([0], expected(theirs, [0], 5)[1].tobytes())
+
+
+def test_mapped_postings_stay_on_disk(tmp_path: Path) -> None:
+    index = opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path)
+    for array in (index._weights, index._passages, index._ends):
+        while isinstance(array, np.ndarray):
+            array = array.base
+        assert isinstance(array, mmap.mmap)
+    loaded = BM25Index(tmp_path, mapped=False)
+    assert loaded._weights.base is None or isinstance(loaded._weights.base, np.ndarray)
+    assert [found.tobytes() for found in loaded.best([1, 2], 9)] == [found.tobytes() for found in index.best([1, 2], 9)]
+
+
+def test_mapped_and_loaded_share_the_compiled_loop(tmp_path: Path) -> None:
+    from convbench.retrieval.bm25_kernel import best
+
+    opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path).best([1], 3)
+    compiled = len(best.signatures)  # type: ignore[attr-defined]
+    BM25Index(tmp_path, mapped=False).best([1], 3)
+    assert len(best.signatures) == compiled  # type: ignore[attr-defined]
+
+
+def test_the_compiled_code_does_without_a_folder_to_keep_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.dispatcher import Dispatcher
+
+    from convbench.retrieval import bm25_kernel
+
+    def refuse(self: Dispatcher) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
+
+    def twice(value: int) -> int:
+        return 2 * value
+
+    monkeypatch.setattr(Dispatcher, "enable_caching", refuse)
+    assert bm25_kernel.compiled(twice)(21) == 42
