@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,13 @@ def read_prompt(given: str | Mapping[str, Any] | PromptConfig) -> PromptConfig:
     if given not in names:
         known = ", ".join(names) or "none"
         raise UsageError(f"unknown prompt {given!r}.{did_you_mean(given, names)} Known: {known}; or write the prompt out as a mapping")
-    return load_config(PromptConfig, _FOLDER / f"{given}.yaml")
+    return _shipped(given)
+
+
+@cache
+def _shipped(name: str) -> PromptConfig:
+    """A prompt of convbench's own; a list of baselines asks for some of them many times."""
+    return load_config(PromptConfig, _FOLDER / f"{name}.yaml")
 
 
 def check_prompt(prompt: PromptConfig, extra: Iterable[str] = (), *, origin: str = "prompt") -> None:
