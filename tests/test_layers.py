@@ -26,7 +26,7 @@ LAYERS = [
     {"systems"},
     {"analysis"},
     {"harness"},
-    {"exchange", "comparison"},
+    {"exchange", "comparison", "store"},
     {"validation", "report"},
     {"training", "leaderboard"},
     {"cli"},

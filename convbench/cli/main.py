@@ -18,6 +18,7 @@ _COMMANDS = {
     "agree": "convbench.cli.agree",
     "compare": "convbench.cli.compare",
     "diff": "convbench.cli.diff",
+    "runs": "convbench.cli.runs",
     "validate": "convbench.cli.validate",
     "import": "convbench.cli.import_",
     "export": "convbench.cli.export",

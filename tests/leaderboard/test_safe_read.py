@@ -163,6 +163,7 @@ def test_a_file_that_is_too_large_is_not_even_begun(tmp_path: Path) -> None:
         (gzip.compress(b"{}\n") + b"PK", "no whole gzip file (something stands behind its end)"),
         (gzip.compress(b"{}\n")[:-8] + bytes(8), "no whole gzip file (Error -3"),
     ],
+    ids=["a pickle", "empty", "cut", "two members", "more behind it", "a wrong sum"],  # gzip writes the time, which is no name for a test
 )
 def test_what_is_no_whole_gzip_file(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "run.jsonl.gz"
