@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,14 +66,15 @@ def pairwise_sign_flip_p(values: NDArray[np.float64], clusters: Clusters, plan: 
 
 def _observed(values: NDArray[np.float64], centred: NDArray[np.float64], clusters: Clusters) -> list[NDArray[np.float64]]:
     """System -> for each later one the absolute sum from which on a flip is as extreme; infinite where the pair is not to be tested so."""
-    reach = np.abs(centred).sum(axis=0)
     missing = np.isnan(values)
+    # Conversations' sums are rounded where they are made, of values that were not centred yet, and again in each flipped sum.
+    error = _ROUNDING * (len(centred) * np.abs(centred).sum(axis=0) + math.sqrt(len(values)) * np.nansum(np.abs(values), axis=0))
     found = []
     for system in range(values.shape[1] - 1):
         differences = values[:, system + 1 :] - values[:, [system]]
         distance = np.nansum(np.abs(differences), axis=0)
         least = np.abs(clusters.totals(differences)[0].sum(axis=0)) - EQUAL * distance
-        rounding = _ROUNDING * len(centred) * (reach[system] + reach[system + 1 :])
+        rounding = error[system] + error[system + 1 :]
         same_turns = (missing[:, system + 1 :] == missing[:, [system]]).all(axis=0)
         found.append(np.where(same_turns & (rounding < EQUAL * distance / 2), least, np.inf))
     return found

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convbench.errors import StorageError
+
 
 class BM25Index:
     """Finds the best passages of a bag of words, with the scores of bm25s to the bit.
@@ -16,37 +18,61 @@ class BM25Index:
     Args:
         folder: Where ``bm25s.BM25.save`` wrote it.
         mapped: Read the postings where they lie on disk, rather than all of them into memory at once.
+
+    Raises:
+        StorageError: The files are damaged; compiled code must not meet them, for it checks no bounds.
     """
 
     def __init__(self, folder: Path, *, mapped: bool = True) -> None:
         import bm25s
 
-        index = bm25s.BM25.load(str(folder), mmap=mapped, load_vocab=False, show_progress=False, verbosity=0)
+        try:
+            index = bm25s.BM25.load(str(folder), mmap=mapped, load_vocab=False, show_progress=False, verbosity=0)
+        except (OSError, ValueError, EOFError, KeyError) as error:  # numpy's and json's own, of a file that is cut
+            raise _damaged(folder, str(error)) from None
         self.size: int = index.scores["num_docs"]
         self._weights = _plain(index.scores["data"], np.float32)
         self._passages = _plain(index.scores["indices"], np.int32)
         self._ends = _plain(index.scores["indptr"], np.int64)
         self._absent: npt.NDArray[np.float32] | None = index.nonoccurrence_array
+        if fault := self._fault():
+            raise _damaged(folder, fault)
 
     def best(self, words: Sequence[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Rows and scores of every passage with one of the words and at least the k-th best score: all that share it stay in.
+        """Rows and scores of every passage that scores above one with none of the words, and at least the k-th best score.
+
+        All that share the k-th score stay in. A word that weighs nothing (so common that its idf is 0) finds no passage by itself.
 
         Args:
             words: Their numbers; a word that comes twice counts twice, one that no passage holds not at all.
             k: How many are wanted.
         """
-        from convbench.retrieval.bm25_kernel import best
+        from convbench.retrieval.bm25_kernel import best_passages
 
         asked = np.array(words, dtype=np.int64)
         held = asked[asked < len(self._ends) - 1]  # the empty word of bm25s has a number and no postings
         if not len(held) or k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        return best(self._weights, self._passages, self._ends, self.size, held, self._of_no_word(held), min(k, self.size))
+        return best_passages(self._weights, self._passages, self._ends, self.size, held, self._of_no_word(held), min(k, self.size))
+
+    def _fault(self) -> str | None:
+        """What of the postings leads out of them, or None."""
+        if not len(self._passages) == len(self._weights) == self._ends[-1]:
+            return f"it has {len(self._passages)} passages and {len(self._weights)} weights for {self._ends[-1]} postings"
+        if self._ends[0] != 0 or (np.diff(self._ends) < 0).any():
+            return "the postings of its words are not in order"
+        if len(self._passages) and not 0 <= self._passages.min() <= self._passages.max() < self.size:
+            return f"a posting names a passage beyond the {self.size} that there are"
+        return None
 
     def _of_no_word(self, words: npt.NDArray[np.int64]) -> np.float32:
         """The score of a passage with none of the words: zero, but for BM25L and BM25+."""
         score: np.float32 = np.float32(0) if self._absent is None else self._absent[words].sum()
         return score
+
+
+def _damaged(folder: Path, fault: str) -> StorageError:
+    return StorageError(f"{folder}: a damaged BM25 index ({fault}); remove the folder, and it is built again")
 
 
 def _plain(array: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any]:

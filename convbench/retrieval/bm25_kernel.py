@@ -7,14 +7,18 @@ does, to the bit.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numba import njit
+from numba.core.caching import NullCache
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 F = TypeVar("F")
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 16
 """Passages that are scored together."""
@@ -139,3 +143,17 @@ def best(weights: Array, passages: Array, ends: Array, size: int, words: Array, 
     if count > k:
         count = _keep(rows, kept, count, _kth(kept, count, k))
     return rows[:count].copy(), kept[:count].copy()
+
+
+def best_passages(*arguments: Any) -> tuple[Array, Array]:
+    """``best``; where machine code kept by an earlier process cannot be read, or none can be kept, it is compiled for this process alone."""
+    try:
+        return cast("tuple[Array, Array]", best(*arguments))
+    except Exception as error:
+        folder = cast(Any, best).stats.cache_path
+        if folder is None:
+            raise
+        log.warning("bm25: the compiled search in %s cannot be used (%s: %s); compiling it anew", folder, type(error).__name__, error)
+        for function in (_add, _gather, _kth, _keep, _twice, best):
+            cast(Any, function)._cache = NullCache()  # what numba gives to functions that are not to be kept
+        return cast("tuple[Array, Array]", best(*arguments))

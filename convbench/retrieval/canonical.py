@@ -23,6 +23,8 @@ LARGEST = float(np.finfo(np.float32).max)
 
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 """The bits of a 32-bit float without its sign: read as an integer, they grow by 1 from one float to the next."""
+_PLENTY = 1 << 23
+"""32-bit floats below half of the lowest."""
 
 
 def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | None = None) -> Ranking:
@@ -43,9 +45,7 @@ def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | 
         raise _unusable(turn_id, pairs)
     if strictly_decreasing(scores):  # as most rankings come
         return Ranking(turn_id, tuple(islice(zip(known, map(float, known.values()), strict=True), depth)))
-    pairs.sort(key=itemgetter(0), reverse=True)
-    pairs.sort(key=itemgetter(1), reverse=True)  # keeps the order of ids where scores are equal
-    return Ranking(turn_id, _lowered(turn_id, pairs[:depth]))
+    return Ranking(turn_id, _lowered(turn_id, _ordered(pairs, scores)[:depth]))
 
 
 def strictly_decreasing(scores: NDArray[np.float64]) -> bool:
@@ -56,6 +56,11 @@ def strictly_decreasing(scores: NDArray[np.float64]) -> bool:
         return False
     singles = scores.astype(np.float32)  # finite, as all lie between the first and the last
     return bool((singles[1:] < singles[:-1]).all())
+
+
+def can_be_lowered(scores: NDArray[np.float64]) -> bool:
+    """Whether scores are finite as 32-bit floats, and so far above the lowest that any ties among them can be told apart."""
+    return bool(len(scores) < _PLENTY and scores.min(initial=0) >= -LARGEST / 2 and scores.max(initial=0) <= LARGEST)
 
 
 def _unusable(turn_id: str, pairs: Sequence[tuple[str, float]]) -> RunFileError:
@@ -73,13 +78,26 @@ def as_floats(scores: Collection[float]) -> NDArray[np.float64]:
         return np.array([score if abs(score) <= LARGEST else np.inf for score in scores], dtype=np.float64)
 
 
+def _ordered(pairs: Sequence[tuple[str, float]], scores: NDArray[np.float64]) -> list[tuple[str, float]]:
+    """Pairs by score and, where scores are equal, by passage id, both descending; only what ties is ordered in Python."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = [pairs[place] for place in order.tolist()]
+    equal = np.diff(scores[order]) == 0
+    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal)).tolist()
+    by_id = sorted((ordered[place] for place in tied), key=itemgetter(1, 0), reverse=True)  # each stays among its equals
+    for place, pair in zip(tied, by_id, strict=True):
+        ordered[place] = pair
+    return ordered
+
+
 def _lowered(turn_id: str, ordered: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
     """Replaces a score that is not below its predecessor as float32 by the next float32 down.
 
     On the integers that count the floats, the next one down is one less: so the scores that are sought are the largest with
     ``lowered[i] <= count[i]`` and ``lowered[i] <= lowered[i - 1] - 1``.
     """
-    counts = _counted(as_floats([score for _, score in ordered]).astype(np.float32))
+    scores = as_floats([score for _, score in ordered])
+    counts = _counted(scores.astype(np.float32))
     places = np.arange(len(ordered))
     lowered = np.minimum.accumulate(counts + places) - places
     changed = np.flatnonzero(lowered < counts)
@@ -88,10 +106,8 @@ def _lowered(turn_id: str, ordered: Sequence[tuple[str, float]]) -> tuple[tuple[
         raise RunFileError(
             f"turn {turn_id}: passage {passage_id!r} ties at {score!r} and cannot be lowered: no 32-bit number is left below"
         )
-    result = [(passage_id, float(score)) for passage_id, score in ordered]
-    for place, score in zip(changed.tolist(), _uncounted(lowered[changed]).tolist(), strict=True):
-        result[place] = (result[place][0], score)
-    return tuple(result)
+    scores[changed] = _uncounted(lowered[changed])
+    return tuple(zip([passage_id for passage_id, _ in ordered], scores.tolist(), strict=True))
 
 
 def _counted(singles: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -48,6 +48,20 @@ def test_systems_that_hardly_differ():
     assert len(set(found)) > 3
 
 
+@pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_near_twins_on_many_turns(step, offset):
+    """Their differences are far smaller than what they are differences of, whose rounding they must not be mistaken for."""
+    chance = np.random.default_rng(1)
+    for conversations in (6, 100):
+        values = np.repeat(offset + chance.random((1200, 1)), 3, axis=1)
+        rows = chance.choice(1200, 2, replace=False)
+        values[rows, 1] += step * chance.random(2)
+        values[rows, 2] -= step * chance.random(2)
+        named = Clusters.named([str(turn * conversations // 1200) for turn in range(1200)])
+        assert np.array_equal(pairwise_sign_flip_p(values, named, PLAN), reference(values, named))
+
+
 def test_turns_that_only_some_have_values_for():
     values = noisy(15, 6, 8)
     values[:9, 1] = values[40:44, 4] = values[:9, 5] = np.nan

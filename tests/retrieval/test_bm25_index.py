@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from convbench.errors import StorageError
 from convbench.retrieval.bm25_build import Occurrences
 from convbench.retrieval.bm25_index import BM25Index
 
@@ -197,3 +201,62 @@ def test_the_compiled_code_does_without_a_folder_to_keep_it_in(monkeypatch: pyte
 
     monkeypatch.setattr(Dispatcher, "enable_caching", refuse)
     assert bm25_kernel.compiled(twice)(21) == 42
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("indices", lambda array: np.where(np.arange(len(array)) == 3, -1, array), "beyond the 50 that there are"),
+        ("indices", lambda array: np.where(np.arange(len(array)) == 3, 10**9, array), "beyond the 50 that there are"),
+        ("indices", lambda array: array[:-1], "weights for"),
+        ("data", lambda array: array[:5], "weights for"),
+        ("indptr", lambda array: array[::-1].copy(), "for 0 postings"),
+        ("indptr", lambda array: np.concatenate([array[:2][::-1], array[2:]]), "not in order"),
+    ],
+)
+def test_damaged_postings_never_reach_compiled_code(
+    tmp_path: Path, name: str, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], said: str
+) -> None:
+    opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path)
+    path = tmp_path / f"{name}.csc.index.npy"
+    array = np.load(path)
+    np.save(path, change(array).astype(array.dtype))
+    with pytest.raises(StorageError, match=said) as raised:
+        BM25Index(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}: a damaged BM25 index")
+
+
+def test_a_file_that_is_cut(tmp_path: Path) -> None:
+    opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path)
+    path = tmp_path / "data.csc.index.npy"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StorageError, match="a damaged BM25 index .* remove the folder"):
+        BM25Index(tmp_path)
+
+
+SEARCHES = """
+import sys
+from pathlib import Path
+from convbench.retrieval.bm25_index import BM25Index
+rows, scores = BM25Index(Path(sys.argv[1])).best([1, 2], 5)
+print(rows.tolist(), scores.tolist())
+"""
+
+
+@pytest.mark.parametrize("spoil", [lambda path: b"", lambda path: path.read_bytes()[:40]], ids=["emptied", "cut"])
+def test_machine_code_that_was_spoilt_is_made_anew(tmp_path: Path, spoil: Callable[[Path], bytes]) -> None:
+    opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path / "index")
+
+    def search() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "code")}
+        command = [sys.executable, "-c", SEARCHES, str(tmp_path / "index")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    first = search()
+    files = [path for path in (tmp_path / "code").rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert files
+    for path in files:
+        path.write_bytes(spoil(path))
+    again = search()
+    assert again.stdout == first.stdout
+    assert "compiling it anew" in again.stderr
