@@ -146,9 +146,9 @@ def best(weights: Array, passages: Array, ends: Array, size: int, words: Array, 
 
 
 def best_passages(*arguments: Any) -> tuple[Array, Array]:
-    """``best``; where machine code kept by an earlier process cannot be read, or none can be kept, it is compiled for this process alone."""
+    """``best``; where kept machine code cannot be read, or none can be kept, it is compiled for this process alone."""
     try:
-        return cast("tuple[Array, Array]", best(*arguments))
+        return best(*arguments)
     except Exception as error:
         folder = cast(Any, best).stats.cache_path
         if folder is None:
@@ -156,4 +156,4 @@ def best_passages(*arguments: Any) -> tuple[Array, Array]:
         log.warning("bm25: the compiled search in %s cannot be used (%s: %s); compiling it anew", folder, type(error).__name__, error)
         for function in (_add, _gather, _kth, _keep, _twice, best):
             cast(Any, function)._cache = NullCache()  # what numba gives to functions that are not to be kept
-        return cast("tuple[Array, Array]", best(*arguments))
+        return best(*arguments)

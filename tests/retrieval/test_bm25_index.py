@@ -230,7 +230,7 @@ def test_a_file_that_is_cut(tmp_path: Path) -> None:
     opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path)
     path = tmp_path / "data.csc.index.npy"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(StorageError, match="a damaged BM25 index .* remove the folder"):
+    with pytest.raises(StorageError, match=r"a damaged BM25 index .* remove the folder"):
         BM25Index(tmp_path)
 
 
