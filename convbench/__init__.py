@@ -9,6 +9,7 @@ For notebooks::
     run = convbench.load_run("runs/mine")
     run.to_pandas()
     convbench.compare(["runs/mine", "runs/theirs"]).to_pandas()
+    convbench.score_trec("run.trec", "qrels.txt", ["nDCG@3", "RR"]).means()
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convbench.comparison.build import compare
     from convbench.harness.finished import load_run
+    from convbench.metrics.trec_scoring import score_trec
 
 __version__ = "0.1.0"
 
-__all__ = ["compare", "load_run"]
+__all__ = ["compare", "load_run", "score_trec"]
 
-_LAZY = {"compare": "convbench.comparison.build", "load_run": "convbench.harness.finished"}
+_LAZY = {
+    "compare": "convbench.comparison.build",
+    "load_run": "convbench.harness.finished",
+    "score_trec": "convbench.metrics.trec_scoring",
+}
 
 
 def __getattr__(name: str) -> Any:

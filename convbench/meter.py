@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ class Meter:
         self._models: dict[str, int] = {}
         self._indexes: dict[str, int] = {}
         self._agreements: dict[str, dict[str, Any]] = {}
+        self._waiting: dict[Callable[[Meter], None], None] = {}
         self._open: list[str] = []
         self._since = 0.0
 
@@ -57,6 +58,16 @@ class Meter:
     def agreement(self, name: str, measured: Mapping[str, Any]) -> None:
         """Notes how far an approximate encoder agrees with the exact one."""
         self._agreements[name] = dict(measured)
+
+    def at_the_end(self, work: Callable[[Meter], None]) -> None:
+        """Notes measuring that waits for more to measure; noted twice it is done once."""
+        self._waiting[work] = None
+
+    def settle(self) -> None:
+        """Does what waits: nothing more comes."""
+        waiting, self._waiting = self._waiting, {}
+        for work in waiting:
+            work(self)
 
     def take(self) -> dict[str, Any]:
         """What was collected since the last call; empties the meter.

@@ -127,3 +127,24 @@ def test_what_was_taken_does_not_change_any_more():
     taken = meter.take()
     meter.model("large", 300)
     assert taken["models"] == {"mini": 22}
+
+
+def test_what_waits_is_done_once_at_the_end(clock):
+    meter, done = Meter(), []
+
+    def work(given: Meter) -> None:
+        with given.phase("agreement"):
+            clock.now += 2
+        done.append(given)
+
+    meter.at_the_end(work)
+    meter.at_the_end(work)
+    assert meter.take()["phases"] == {}
+    assert done == []
+    with meter.phase("search"):
+        clock.now += 1
+        meter.settle()
+    assert done == [meter]
+    assert seconds(meter.take()) == {"search": 1.0, "agreement": 2.0}
+    meter.settle()
+    assert done == [meter]

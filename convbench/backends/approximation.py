@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Ids: TypeAlias = tuple[int, ...]
+
 TEXTS = 32
 """Texts that are encoded exactly too, at most."""
+
+_HOW_TO_MEASURE = (
+    "what that does to nDCG or any other measure: `convbench diff EXACT_RUN THIS_RUN` "
+    "(of MiniLM in int8: `python benchmarks/int8_encoding.py` in convbench's repository)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,42 +79,62 @@ def _rank_correlation(found: Vectors, expected: Vectors) -> float:
 class Approximation:
     """What an approximate encoder is compared with, on the first texts that it encodes.
 
+    They are gathered from call to call, and compared when there are enough of them, or at the end of the stage (``Meter.settle``). That
+    happens once; the exact model is in memory for no longer than it takes.
+
     Args:
         label: Checkpoint and precision.
-        exact: Loads the model as it was stored; it is let go when enough texts were compared.
+        exact: Loads the model as it was stored.
     """
 
     def __init__(self, label: str, exact: Callable[[], Loaded]) -> None:
         self._label, self._load = label, exact
-        self._exact: Loaded | None = None
-        self._compared = 0
+        self._gathered: dict[tuple[int, Ids], Vectors] = {}
+        self._is_done = False
 
-    def compare(self, inputs: Sequence[Sequence[int]], vectors: Vectors, meter: Meter, *, skip: int) -> None:
-        """Encodes some of the inputs exactly, says how far the vectors agree, and notes it in the meter.
-
-        Nothing is done where as many texts were compared before.
+    def gather(self, inputs: Sequence[Sequence[int]], vectors: Vectors, meter: Meter, *, skip: int) -> None:
+        """Keeps some of the inputs that are new, as long as there are too few, and compares them when there are enough.
 
         Args:
             inputs: Token ids of each input.
             vectors: Theirs, of the approximate encoder.
-            meter: Where it is noted; encoding exactly is its phase ``agreement``.
+            meter: Where it is noted how far vectors agree; encoding exactly is its phase ``agreement``.
             skip: Tokens at the start of each input that are not pooled.
         """
-        count = min(len(inputs), TEXTS)
-        if count <= self._compared:
+        if self._is_done:
             return
+        keys = {(skip, tuple(ids)): row for row, ids in enumerate(inputs)}
+        new = [(key, row) for key, row in keys.items() if key not in self._gathered]
+        count = min(len(new), TEXTS - len(self._gathered))
+        chosen = [new[number * len(new) // count] for number in range(count)]  # from all over
+        self._gathered |= {key: vectors[row].copy() for key, row in chosen}
+        if len(self._gathered) == TEXTS:
+            self.compare(meter)
+        elif self._gathered:
+            meter.at_the_end(self.compare)
+
+    def compare(self, meter: Meter) -> None:
+        """Encodes exactly what was gathered, says how far the vectors agree, and notes it in the meter; does nothing the second time."""
+        if self._is_done:
+            return
+        with meter.phase("agreement"):  # apart from the encoding that is measured
+            exact = self._exactly(meter)
+        measured = agreement(np.stack(list(self._gathered.values())), exact)
+        self._is_done, self._gathered = True, {}
+        meter.agreement(self._label, asdict(measured))
+        log.warning("%s is approximate: %s; %s", self._label, measured.line, _HOW_TO_MEASURE)
+
+    def _exactly(self, meter: Meter) -> Vectors:
+        """The exact vectors of what was gathered, in its order."""
         from convbench.backends.encode import encode_inputs
 
-        self._exact = self._exact or self._load()
-        chosen = [number * len(inputs) // count for number in range(count)]  # from all over
-        with meter.phase("agreement"):  # apart from the encoding that is measured
-            exact = encode_inputs(self._exact, [inputs[number] for number in chosen], meter, batch_tokens=8192, skip=skip)
-        measured = agreement(vectors[chosen], exact)
-        self._compared = count
-        if count == TEXTS:
-            self._exact = None
-        meter.agreement(self._label, asdict(measured))
-        log.warning("%s is approximate: %s", self._label, measured.line)
+        loaded = self._load()
+        found: dict[tuple[int, Ids], Vectors] = {}
+        for skip in sorted({skip for skip, _ in self._gathered}):
+            keys = [key for key in self._gathered if key[0] == skip]
+            vectors = encode_inputs(loaded, [ids for _, ids in keys], meter, batch_tokens=8192, skip=skip)
+            found |= dict(zip(keys, vectors, strict=True))
+        return np.stack([found[key] for key in self._gathered])
 
 
 def in_int8(model: Any, label: str) -> Any:

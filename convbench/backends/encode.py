@@ -41,7 +41,7 @@ def encode_inputs(loaded: Loaded, inputs: Sequence[Ids], meter: Meter, *, batch_
         return np.empty((0, loaded.dim), dtype=np.float32)
     stacked: Vectors = np.stack(vectors)
     if loaded.approximation is not None:
-        loaded.approximation.compare(inputs, stacked, meter, skip=skip)
+        loaded.approximation.gather(inputs, stacked, meter, skip=skip)
     return stacked
 
 

@@ -77,6 +77,8 @@ class Execution:
         def compute(number: int, turns: Sequence[Turn]) -> list[Row]:
             with meter.phase(stage.name, turns=len(turns)):
                 rows = stage.run(turns, upstream)
+                if number == len(planned.batches) - 1:
+                    meter.settle()  # before the rows are written: rows that are there have costs
             costs.append(number, meter.take())
             return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 import zlib
@@ -9,20 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 _ASKED = 500
 """Keys of one question to the database; SQLite takes 999 at least."""
 _PAGE = 16384
 _KEPT = 0.9
 """Of the bound, what is left after the oldest have gone, so that not every addition has to look for some."""
 _DAY = 86400
+_PATIENCE = 2
+"""Seconds to wait for another process, which takes fractions of one; one that was stopped in the middle is not waited for again."""
+_GIVEN_UP: set[Path] = set()
+"""Files that could not be used, for all the caches of this process."""
 
 
 class BlobCache:
     """Bytes by key, in an SQLite file: what is added is there whole or not at all.
 
-    It is only a shortcut: where the file cannot be read or written, nothing is known and nothing is kept. When it is full, what was not
-    asked for today makes room, the oldest first; where that is not enough, nothing is added. So a set that is larger than the cache finds
-    a part of itself there the next time, instead of the end having put out the beginning.
+    It is only a shortcut: where the file cannot be used, or another process holds it for seconds, a warning says so once, and this process
+    neither knows nor keeps anything from then on. What may only be read is read. A damaged database is renamed to ``.broken``, and a new
+    one is begun.
+
+    When it is full, what was not asked for today makes room, the oldest first; where that is not enough, nothing is added. So a set that is
+    larger than the cache finds a part of itself there the next time, instead of the end having put out the beginning.
 
     Args:
         file: The database.
@@ -38,28 +48,57 @@ class BlobCache:
     def known(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """What is there of some keys, unharmed."""
         found: dict[bytes, bytes] = {}
-        if not self._most:
-            return found
-        old: list[bytes] = []
-        with suppress(sqlite3.Error, OSError), closing(self._open()) as database:
-            for start in range(0, len(keys), _ASKED):
-                asked = keys[start : start + _ASKED]
-                marks = ",".join("?" * len(asked))
-                rows = database.execute(f"SELECT key, day, crc, value FROM blobs WHERE key IN ({marks})", asked)  # noqa: S608 - marks only
-                for key, day, crc, value in rows:
-                    if isinstance(value, bytes) and zlib.crc32(value) == crc:
-                        found[key] = value
-                        old += [key] if day != self._today() else []
-            if old:
-                with database:
-                    database.executemany("UPDATE blobs SET day = ? WHERE key = ?", [(self._today(), key) for key in old])
+        self._use(lambda database: self._read(database, keys, found))
         return found
 
     def add(self, values: Mapping[bytes, bytes]) -> None:
         """Keeps some values, as far as there is room."""
-        if not self._most or not values:
+        if values:
+            self._use(lambda database: self._write(database, values))
+
+    def _use(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Works with the database, with a new one where the file is none; with nothing any more where neither can be done."""
+        if not self._most or self._file in _GIVEN_UP:
             return
-        with suppress(sqlite3.Error, OSError), closing(self._open()) as database, database:
+        try:
+            try:
+                self._with_database(work)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside(error)
+                self._with_database(work)
+        except (sqlite3.Error, OSError) as error:
+            if not _is_read_only(error):
+                _GIVEN_UP.add(self._file)
+                log.warning("%s: the cache cannot be used (%s); this process goes on without it", self._file, error)
+
+    def _with_database(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        with closing(self._open()) as database:
+            work(database)
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        aside = self._file.with_name(f"{self._file.name}.broken")
+        with suppress(FileNotFoundError):  # another process was faster
+            self._file.replace(aside)
+        log.warning("%s: damaged (%s); it is now %s, and a new cache is begun", self._file, error, aside.name)
+
+    def _read(self, database: sqlite3.Connection, keys: Sequence[bytes], found: dict[bytes, bytes]) -> None:
+        old: list[bytes] = []
+        for start in range(0, len(keys), _ASKED):
+            asked = keys[start : start + _ASKED]
+            marks = ",".join("?" * len(asked))
+            rows = database.execute(f"SELECT key, day, crc, value FROM blobs WHERE key IN ({marks})", asked)  # noqa: S608 - marks only
+            for key, day, crc, value in rows:
+                if isinstance(value, bytes) and zlib.crc32(value) == crc:
+                    found[key] = value
+                    old += [key] if day != self._today() else []
+        if old:
+            with database:
+                database.executemany("UPDATE blobs SET day = ? WHERE key = ?", [(self._today(), key) for key in old])
+
+    def _write(self, database: sqlite3.Connection, values: Mapping[bytes, bytes]) -> None:
+        with database:
             added = sum(map(len, values.values()))
             if not self._has_room(database, added):
                 return
@@ -83,7 +122,7 @@ class BlobCache:
 
     def _open(self) -> sqlite3.Connection:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._file, timeout=60)
+        database = sqlite3.connect(self._file, timeout=_PATIENCE)
         database.execute(f"PRAGMA page_size = {_PAGE}")
         database.execute(
             "CREATE TABLE IF NOT EXISTS blobs (number INTEGER PRIMARY KEY, key BLOB UNIQUE, day INTEGER, crc INTEGER, value BLOB)"
@@ -96,3 +135,12 @@ def _used(database: sqlite3.Connection) -> int:
     """Bytes in use; pages that deletions left free are filled again."""
     pages, free = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
     return int((pages - free) * database.execute("PRAGMA page_size").fetchone()[0])
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is no database, or no sound one; a shortage or a lock is of a class below."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def _is_read_only(error: Exception) -> bool:
+    return "readonly" in str(error)  # Python 3.10 has no codes of SQLite's errors

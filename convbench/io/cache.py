@@ -21,9 +21,13 @@ def cache_root() -> Path:
 
 
 def remembered_sha256(path: Path, cache: Path) -> str:
-    """The sha256 of a file, remembered by its size and modification time (a corpus can hold tens of gigabytes)."""
+    """The sha256 of a file, remembered while nothing about it changes (a corpus can hold tens of gigabytes).
+
+    Size and modification time are not enough: what ``cp -p`` or ``tar`` put in a file's place can have both. The inode, or the time at
+    which the file system noted the change and which no program can set, is then another.
+    """
     stat = path.stat()
-    state = [stat.st_size, stat.st_mtime_ns]
+    state = [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns]
     memo = cache / "digests" / f"{value_sha256(str(path.resolve()))[:32]}.json"
     try:
         known = json.loads(memo.read_text(encoding="utf-8"))

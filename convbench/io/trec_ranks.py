@@ -16,10 +16,10 @@ _FILTER = 1 << 20
 
 
 def ranks_of(columns: RunColumns, wanted: Mapping[str, Collection[str]]) -> NDArray[np.int64]:
-    """The ranks of passages, by score and, where scores are equal, by passage id, both descending.
+    """The ranks of passages in trec_eval's order: by score as a 32-bit float and, where these are equal, by passage id, both descending.
 
     Args:
-        columns: The run.
+        columns: The run; its scores must be finite as 32-bit floats.
         wanted: Turn -> passage ids, as they stand in the run's column.
 
     Returns:
@@ -61,9 +61,9 @@ def _pairs(few: NDArray[np.uint64], many: NDArray[np.uint64]) -> Iterator[tuple[
 
 def _ranks(columns: RunColumns, lines: NDArray[np.int64]) -> NDArray[np.int64]:
     """The ranks of some lines."""
-    firsts = columns.firsts
-    order = _descending(columns)
-    scores = columns.scores[order]
+    firsts, scores = columns.firsts, columns.scores.astype(np.float32)
+    order = _descending(scores, firsts)
+    scores = scores[order]
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
     changes = np.append(True, scores[1:] != scores[:-1])
@@ -80,9 +80,8 @@ def _ranks(columns: RunColumns, lines: NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks
 
 
-def _descending(columns: RunColumns) -> NDArray[np.int64]:
+def _descending(scores: NDArray[np.float32], firsts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The lines, turn by turn, in an order in which scores descend: that of the file, where they do."""
-    scores, firsts = columns.scores, columns.firsts
     order = np.arange(len(scores))
     rises = np.setdiff1d(np.flatnonzero(scores[1:] > scores[:-1]) + 1, firsts, assume_unique=True)
     for turn in np.unique(np.searchsorted(firsts, rises, side="right") - 1).tolist():

@@ -22,6 +22,8 @@ Row: TypeAlias = tuple[int, ...]
 """Token ids of a text, special ones included, cut to the model's limit."""
 
 _UNNAMED = -1
+_TRIPLE = 24
+"""Bytes of three numbers."""
 _FORM = 1
 """Raised when what is kept takes another form, or is computed in another way."""
 
@@ -79,7 +81,7 @@ class BertComparer:
         unique = dict.fromkeys(pairs)
         keys = {pair: self._key(weights.digest, *pair) for pair in unique}
         known = self._cache.known(list(keys.values()))
-        triples = {pair: _triple(known[key]) for pair, key in keys.items() if key in known}
+        triples = {pair: triple for pair, key in keys.items() if (triple := _triple(known.get(key)))}
         fresh = self._matched([pair for pair in unique if pair not in triples], weights.by_token, most_rows)
         self._cache.add({keys[pair]: array("d", triple).tobytes() for pair, triple in fresh.items()})
         triples |= fresh
@@ -95,7 +97,8 @@ class BertComparer:
         references = dict.fromkeys(reference for _, reference in pairs)
         keys = {reference: self._key("", reference) for reference in references}
         known = self._cache.known(list(keys.values()))
-        embeddings = {row: np.frombuffer(known[key], np.float32).reshape(len(row), -1) for row, key in keys.items() if key in known}
+        dim = self._model.dim
+        embeddings = {row: kept for row, key in keys.items() if (kept := _embedding(known.get(key), len(row), dim)) is not None}
         unknown = [row for row in dict.fromkeys([*references, *(candidate for candidate, _ in pairs)]) if row not in embeddings]
         fresh = dict(zip(unknown, self._model.embed(unknown, most_rows), strict=True))
         self._cache.add({keys[row]: embedding.tobytes() for row, embedding in fresh.items() if row in references})
@@ -108,6 +111,16 @@ class BertComparer:
         return digest.digest()
 
 
-def _triple(kept: bytes) -> Triple:
+def _embedding(kept: bytes | None, tokens: int, dim: int) -> Embedding | None:
+    """Of shape (tokens, dim); None for what cannot be that."""
+    if not kept or len(kept) != 4 * tokens * dim:
+        return None
+    return np.frombuffer(kept, np.float32).reshape(tokens, dim)
+
+
+def _triple(kept: bytes | None) -> Triple | None:
+    """The three numbers; None for what cannot be them."""
+    if kept is None or len(kept) != _TRIPLE:
+        return None
     precision, recall, f1 = array("d", kept)
     return precision, recall, f1

@@ -79,6 +79,11 @@ class BertModel:
         return known or max(1, round(depth * 5 / 6))
 
     @property
+    def dim(self) -> int:
+        """Numbers of a token's embedding; 0 where the configuration does not say."""
+        return int(getattr(self._config, "hidden_size", None) or 0)
+
+    @property
     def max_tokens(self) -> int:
         """Tokens of a text that are compared, special ones included: the least of what tokenizer and model allow."""
         return int(self._tokenizer.model_max_length)

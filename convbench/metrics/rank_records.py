@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from convbench.metrics.measure_names import RankMeasure
 from convbench.metrics.rank_arrays import Judged, measured
-from convbench.retrieval.canonical import as_floats, canonical, strictly_decreasing
+from convbench.retrieval.canonical import as_floats, can_be_lowered, canonical
 from convbench.types import Turn, TurnRecord
 
 
@@ -37,7 +38,7 @@ class RankEvaluator(Protocol):
 class ArrayEvaluator:
     """Rank measures on arrays, as ``rank_arrays`` computes them.
 
-    A ranking is looked at once: most are canonical already, and then only the ranks of their gold passages are needed.
+    No ranking is put in order: the rank of a gold passage is one more than the passages that score higher, or the same with a higher id.
 
     Args:
         measures: The measures.
@@ -73,11 +74,35 @@ def ranks_of(wanted: Iterable[str], turn_id: str, passages: Sequence[tuple[str, 
     """
     known = dict(passages)
     scores = as_floats(known.values())
-    if len(known) != len(passages) or not strictly_decreasing(scores):
-        known = dict(canonical(turn_id, passages, depth).passages)
+    if len(known) != len(passages) or not can_be_lowered(scores):
+        passages = canonical(turn_id, passages, depth).passages  # says what is wrong; if nothing is, no ties are left
+        known = dict(passages)
         scores = as_floats(known.values())
-    ranks = [(int(np.count_nonzero(scores > known[passage_id])) + 1, passage_id) for passage_id in wanted if passage_id in known]
+    ties: dict[float, list[tuple[float, str]]] = {}
+    ranks = [
+        (_above((known[passage_id], passage_id), passages, scores, ties) + 1, passage_id) for passage_id in wanted if passage_id in known
+    ]
     return sorted(found for found in ranks if found[0] <= depth)
+
+
+def _above(
+    own: tuple[float, str], passages: Sequence[tuple[str, float]], scores: NDArray[np.float64], ties: dict[float, list[tuple[float, str]]]
+) -> int:
+    """How many passages stand above one in the canonical order, which need not be made for that.
+
+    Args:
+        own: Its score and its id.
+        passages: The ranking, in any order.
+        scores: Its scores.
+        ties: Score -> all (score, id) of that score, ascending; filled where it is needed.
+    """
+    score = float(own[0])
+    higher, lower = int(np.count_nonzero(scores > score)), int(np.count_nonzero(scores < score))
+    if higher + lower + 1 == len(scores):
+        return higher
+    if score not in ties:
+        ties[score] = sorted((passages[place][1], passages[place][0]) for place in np.flatnonzero(scores == score).tolist())
+    return len(scores) - lower - bisect_right(ties[score], own)
 
 
 def _columns(rows: Sequence[tuple[int, ...]], width: int) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import metadata
 
@@ -18,6 +18,7 @@ NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _NAME = re.compile(r"(rouge[12]|rougeL|rougeLsum)(?:-(p|r))?")
 _STATISTICS = {"p": 0, "r": 1, None: 2}
 """Where they stand in a triple; None for the F-measure."""
+_REMEMBERED = 4096
 _TOKEN = re.compile(r"[a-z0-9]")
 _LOST = "no ASCII letters or digits are left in the {}"
 
@@ -85,8 +86,13 @@ class RougeMetric:
         pairs = list(dict.fromkeys((response, reference) for response, references in texts for reference in references))
         responses, references = ([pair[side] for pair in pairs] for side in (0, 1))
         if "rougeLsum" in self._kinds:  # line ends are no tokens: the other kinds do not see them
-            responses, references = ([_lines(text) for text in side] for side in (responses, references))
+            responses, references = ([self._lines(text) for text in side] for side in (responses, references))
         return dict(zip(pairs, self._scorer.score_batch(references, responses), strict=True))
+
+    @cached_property
+    def _lines(self) -> Callable[[str], str]:
+        """``_with_lines`` that remembers texts as long as the metric is there: references come again with every system."""
+        return lru_cache(maxsize=_REMEMBERED)(_with_lines)
 
     @cached_property
     def _scorer(self) -> RougeScorer:
@@ -100,8 +106,7 @@ def _column(name: str) -> tuple[str, int]:
     return match[1], _STATISTICS[match[2]]
 
 
-@lru_cache(maxsize=4096)
-def _lines(text: str) -> str:
+def _with_lines(text: str) -> str:
     """The text with a line for each sentence; lines that are there stay."""
     return "\n".join(sentence for line in text.splitlines() for sentence in split_sentences(line))
 

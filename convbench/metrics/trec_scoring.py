@@ -43,10 +43,12 @@ class TrecScores:
         return dict(zip(self.measures, self.values.mean(axis=0).tolist(), strict=True))
 
 
-def score_trec(run: Path, qrels: Path, measures: Sequence[str], depth: int | None = None, relevant_from: int = 1) -> TrecScores:
+def score_trec(run: Path | str, qrels: Path | str, measures: Sequence[str], depth: int | None = None, relevant_from: int = 1) -> TrecScores:
     """Scores the run in a file against the judgements in another, as ir_measures does: over the turns of the judgements.
 
-    Rankings are ordered by score and, where scores are equal, by passage id, both descending; the rank column is not read.
+    Rankings are ordered by score and, where scores are equal, by passage id, both descending; the rank column is not read. Scores are
+    those that trec_eval has: rounded to 32 bits, where 20.00000001 and 20 are equal. (A run folder keeps all 64, so that a record's order
+    is the system's own; there the two would not tie.)
 
     Args:
         run: TREC run, gunzipped by name.
@@ -61,6 +63,7 @@ def score_trec(run: Path, qrels: Path, measures: Sequence[str], depth: int | Non
         RunFileError: A score has no place in a ranking.
         UsageError: There is no such measure.
     """
+    run, qrels = Path(run), Path(qrels)
     within = depth or _WHOLE
     wanted = [rank_measure(name, within) for name in measures]
     judgements = _read_judgements(qrels)
@@ -103,8 +106,16 @@ def _judged(columns: RunColumns, judgements: Qrels, depth: int) -> Judged:
 def _line_by_line(
     run: Path, judgements: Mapping[str, Mapping[str, int]], measures: Sequence[RankMeasure], depth: int, relevant_from: int
 ) -> NDArray[np.float64]:
-    records = {turn_id: TurnRecord(turn_id, passages=tuple(pairs)) for turn_id, pairs in read_trec_lines(run).items()}
+    records = {turn_id: TurnRecord(turn_id, passages=_rounded(pairs)) for turn_id, pairs in read_trec_lines(run).items()}
     turns = [
         Turn(turn_id, "", gold={unescape_id(column): grade for column, grade in grades.items()}) for turn_id, grades in judgements.items()
     ]
     return ArrayEvaluator(measures, depth, relevant_from).values(turns, records)
+
+
+def _rounded(pairs: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Pairs with scores rounded to 32 bits; as they are where one is too large, which is refused by its own name."""
+    scores = np.array([score for _, score in pairs])
+    if not (np.abs(scores) <= LARGEST).all():
+        return tuple(pairs)
+    return tuple(zip([passage_id for passage_id, _ in pairs], scores.astype(np.float32).tolist(), strict=True))

@@ -7,9 +7,8 @@ scores lowered where needed until they strictly decrease as 32-bit floats too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,8 @@ def canonical(turn_id: str, passages: Iterable[tuple[str, float]], depth: int | 
         raise _unusable(turn_id, pairs)
     if strictly_decreasing(scores):  # as most rankings come
         return Ranking(turn_id, tuple(islice(zip(known, map(float, known.values()), strict=True), depth)))
-    return Ranking(turn_id, _lowered(turn_id, _ordered(pairs, scores)[:depth]))
+    ids, scores = _ordered(known, scores)
+    return Ranking(turn_id, _lowered(turn_id, ids[:depth], scores[:depth], known))
 
 
 def strictly_decreasing(scores: NDArray[np.float64]) -> bool:
@@ -78,36 +78,38 @@ def as_floats(scores: Collection[float]) -> NDArray[np.float64]:
         return np.array([score if abs(score) <= LARGEST else np.inf for score in scores], dtype=np.float64)
 
 
-def _ordered(pairs: Sequence[tuple[str, float]], scores: NDArray[np.float64]) -> list[tuple[str, float]]:
-    """Pairs by score and, where scores are equal, by passage id, both descending; only what ties is ordered in Python."""
+def _ordered(known: Mapping[str, float], scores: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
+    """Passage ids and scores by score and, where scores are equal, by id, both descending; only ids that tie are compared."""
     order = np.argsort(-scores, kind="stable")
-    ordered = [pairs[place] for place in order.tolist()]
-    equal = np.diff(scores[order]) == 0
+    given, scores = list(known), scores[order]
+    ids = [given[place] for place in order.tolist()]
+    equal = scores[1:] == scores[:-1]
     tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal)).tolist()
-    by_id = sorted((ordered[place] for place in tied), key=itemgetter(1, 0), reverse=True)  # each stays among its equals
-    for place, pair in zip(tied, by_id, strict=True):
-        ordered[place] = pair
-    return ordered
+    alike = sorted([ids[place] for place in tied], reverse=True)
+    alike.sort(key=known.__getitem__, reverse=True)  # keeps the order of ids where scores are equal
+    for place, passage_id in zip(tied, alike, strict=True):
+        ids[place] = passage_id
+    return ids, scores
 
 
-def _lowered(turn_id: str, ordered: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+def _lowered(turn_id: str, ids: Sequence[str], scores: NDArray[np.float64], known: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """Replaces a score that is not below its predecessor as float32 by the next float32 down.
 
     On the integers that count the floats, the next one down is one less: so the scores that are sought are the largest with
     ``lowered[i] <= count[i]`` and ``lowered[i] <= lowered[i - 1] - 1``.
     """
-    scores = as_floats([score for _, score in ordered])
     counts = _counted(scores.astype(np.float32))
-    places = np.arange(len(ordered))
+    places = np.arange(len(ids))
     lowered = np.minimum.accumulate(counts + places) - places
     changed = np.flatnonzero(lowered < counts)
     if len(changed) and lowered[-1] < (lowest := _counted(np.array([-LARGEST], dtype=np.float32))[0]):
-        passage_id, score = ordered[int(changed[np.argmax(lowered[changed] < lowest)])]
+        passage_id = ids[int(changed[np.argmax(lowered[changed] < lowest)])]
         raise RunFileError(
-            f"turn {turn_id}: passage {passage_id!r} ties at {score!r} and cannot be lowered: no 32-bit number is left below"
+            f"turn {turn_id}: passage {passage_id!r} ties at {known[passage_id]!r} and cannot be lowered: no 32-bit number is left below"
         )
-    scores[changed] = _uncounted(lowered[changed])
-    return tuple(zip([passage_id for passage_id, _ in ordered], scores.tolist(), strict=True))
+    unlike = scores.copy()
+    unlike[changed] = _uncounted(lowered[changed])
+    return tuple(zip(ids, unlike.tolist(), strict=True))
 
 
 def _counted(singles: NDArray[np.float32]) -> NDArray[np.int64]:

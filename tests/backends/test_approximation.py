@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from backends.checkpoints import make_causal, make_encoder, mini_texts
 from scipy.stats import spearmanr
 
+from convbench.backends import loaded
 from convbench.backends.approximation import TEXTS, agreement
+from convbench.backends.encode import encode_inputs
 from convbench.backends.encoder import HFEncoder
+from convbench.backends.loaded import Loaded, assemble
 from convbench.backends.placement import EncoderDtype, ModelConfig, resolve_dtype
 from convbench.backends.sessions import can_share
 from convbench.errors import UsageError
@@ -71,25 +78,93 @@ def test_int8_has_a_description_of_its_own(bert: Path) -> None:
     assert approximate["dtype"] == "int8"
 
 
+def exact_models(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Loaded]]:
+    """The exact models that are loaded from now on."""
+    seen: list[weakref.ref[Loaded]] = []
+
+    def noted(*given: Any, **options: Any) -> Loaded:
+        found = assemble(*given, **options)
+        seen.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(loaded, "assemble", noted)
+    return seen
+
+
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
-def test_the_agreement_is_said_and_noted_where_more_texts_come_than_were_compared(
-    bert: Path, dtype: EncoderDtype, caplog: pytest.LogCaptureFixture
+def test_texts_are_gathered_from_call_to_call_and_compared_once(
+    bert: Path, dtype: EncoderDtype, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, used, meter = list(dict.fromkeys(mini_texts()))[:50], encoder(bert, dtype), Meter()
-    counts = []
+    used.load()
+    exact = exact_models(monkeypatch)
+    measured = {}
     with caplog.at_level(logging.WARNING):
-        for batch in (texts[:1], texts[1:4], texts[4:6], texts, texts):
+        for number, text in enumerate([*texts[:20], *texts]):  # a text that comes again is none more
             with meter.phase("encode"):
-                used.encode_queries(batch, meter)
+                used.encode_queries([text], meter)
             taken = meter.take()
-            counts.append([each["texts"] for each in taken.get("agreements", {}).values()])
-            assert ("agreement" in taken["phases"]) == bool(counts[-1])
-    assert counts == [[1], [3], [], [TEXTS], []]
-    lines = [record.getMessage() for record in caplog.records if "is approximate" in record.getMessage()]
-    assert len(lines) == 3
-    assert dtype in lines[0]
-    assert "rank correlation" not in lines[0]
-    assert "rank correlation" in lines[1]
+            if "agreements" in taken:
+                (measured[number],) = taken["agreements"].values()
+            assert ("agreement" in taken["phases"]) == (number in measured)
+    meter.settle()
+    (found,) = measured.values()
+    assert list(measured) == [20 + TEXTS - 1]
+    assert "agreements" not in meter.take()
+    vectors = [encoder(bert, each).encode_queries(texts[:TEXTS], Meter()).vectors for each in (dtype, "float32")]
+    expected = agreement(*vectors)
+    assert found == pytest.approx(asdict(expected), abs=1e-3)  # other batches, in bfloat16 other roundings
+    (line,) = [record.getMessage() for record in caplog.records if "is approximate" in record.getMessage()][:1]
+    assert f"in {dtype} is approximate: cosine of 32 texts' vectors" in line
+    assert "rank correlation" in line
+    assert "`convbench diff " in line
+    assert "benchmarks/int8_encoding.py" in line
+    gc.collect()
+    assert exact[0]() is None
+
+
+def test_many_texts_are_compared_at_once_and_chosen_from_all_over(bert: Path) -> None:
+    texts, used, meter = list(dict.fromkeys(mini_texts()))[:50], encoder(bert, "int8"), Meter()
+    vectors = used.encode_queries(texts, meter).vectors
+    (found,) = meter.take()["agreements"].values()
+    chosen = [texts[number * 50 // TEXTS] for number in range(TEXTS)]
+    rows = [texts.index(text) for text in chosen]
+    expected = agreement(vectors[rows], encoder(bert, "float32").encode_queries(chosen, Meter()).vectors)
+    assert found == pytest.approx(asdict(expected), abs=1e-5)
+
+
+def test_the_end_of_the_stage_compares_what_there_is(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used, meter = encoder(bert, "int8"), Meter()
+    used.load()
+    exact = exact_models(monkeypatch)
+    for text in ("a rope", "boats", "a lamp", "boats"):
+        used.encode_queries([text], meter)
+    assert exact == []
+    with meter.phase("search"):
+        meter.settle()
+    taken = meter.take()
+    (found,) = taken["agreements"].values()
+    assert found["texts"] == 3
+    assert found["rank_correlation"] is not None
+    assert taken["phases"]["agreement"]["forward_passes"] > 0
+    used.encode_queries([f"rope {number}" for number in range(40)], meter)
+    meter.settle()
+    assert "agreements" not in meter.take()
+    gc.collect()
+    assert [each() for each in exact] == [None]
+
+
+def test_texts_of_which_other_tokens_are_pooled_are_compared_as_they_were_encoded(bert: Path) -> None:
+    used, exact = encoder(bert, "int8").queries, encoder(bert, "float32").queries
+    assert used.approximation is not None
+    inputs, meter = [used.form.all_ids([f"a rope and {number} boats"])[0] for number in range(8)], Meter()
+    found, expected = [], []
+    for number, ids in enumerate(inputs):
+        found.append(encode_inputs(used, [ids], meter, batch_tokens=64, skip=number % 3))
+        expected.append(encode_inputs(exact, [ids], Meter(), batch_tokens=64, skip=number % 3))
+    meter.settle()
+    (measured,) = meter.take()["agreements"].values()
+    assert measured == pytest.approx(asdict(agreement(np.concatenate(found), np.concatenate(expected))), abs=1e-5)
 
 
 def test_exact_encoders_say_nothing(bert: Path) -> None:
@@ -98,12 +173,14 @@ def test_exact_encoders_say_nothing(bert: Path) -> None:
     assert "agreements" not in meter.take()
 
 
-def test_a_costs_log_keeps_the_latest_agreement(bert: Path) -> None:
+def test_a_costs_log_tells_of_the_agreement(bert: Path) -> None:
     meter = Meter()
     used = encoder(bert, "int8")
     entries = []
     for batch, texts in enumerate((["a rope"], ["a rope", "boats", "a lamp"])):
         used.encode_queries(texts, meter)
+        if batch:
+            meter.settle()
         entries.append({"batch": batch, **meter.take()})
     cost = added_up(entries, turns=2)
     assert [each.texts for each in cost.agreements.values()] == [3]

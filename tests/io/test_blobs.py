@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,11 +46,15 @@ def test_harmed_values_are_not_known_and_can_be_replaced(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_cache_of_yesterday_that_is_read_only_still_gives(tmp_path: Path) -> None:
+def test_a_cache_of_yesterday_that_is_read_only_still_gives(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "kept"
     BlobCache(file, 8, today=lambda: 1).add(blobs(0, 3))
     file.chmod(0o400)
-    assert BlobCache(file, 8, today=lambda: 2).known(list(blobs(0, 3))) == blobs(0, 3)
+    cache = BlobCache(file, 8, today=lambda: 2)
+    for _ in range(2):
+        assert cache.known(list(blobs(0, 3))) == blobs(0, 3)
+        cache.add(blobs(5, 1))
+    assert not caplog.records
 
 
 def test_a_bound_of_nothing_keeps_nothing(tmp_path: Path) -> None:
@@ -91,13 +98,73 @@ def test_what_is_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     assert cache.known(list(blobs(0, 20))) == blobs(0, 2)
 
 
-@pytest.mark.parametrize("damage", [b"no database", None])
-def test_a_file_that_cannot_be_used_is_done_without(tmp_path: Path, damage: bytes | None) -> None:
+def test_a_file_that_cannot_be_used_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "kept"
-    file.write_bytes(damage) if damage else file.mkdir()
+    file.mkdir()
+    for _ in range(2):
+        cache = BlobCache(file, 8)
+        cache.add(blobs(0, 2))
+        assert cache.known(list(blobs(0, 2))) == {}
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{file}: the cache cannot be used (unable to open database file); this process goes on without it"
+
+
+@pytest.mark.parametrize("size", [20, 5000])
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, size: int, asks_first: bool, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "kept"
+    file.write_bytes(b"x" * size)
     cache = BlobCache(file, 8)
+    assert not asks_first or cache.known(list(blobs(0, 2))) == {}
     cache.add(blobs(0, 2))
-    assert cache.known(list(blobs(0, 2))) == {}
+    assert BlobCache(file, 8).known(list(blobs(0, 2))) == blobs(0, 2)
+    assert (tmp_path / "kept.broken").read_bytes() == b"x" * size
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{file}: damaged (file is not a database); it is now kept.broken, and a new cache is begun"
+
+
+def test_a_database_that_was_damaged_within_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, added = tmp_path / "kept", blobs(0, 5)
+    BlobCache(file, 8).add(added)
+    with file.open("r+b") as handle:
+        handle.seek(16384)
+        handle.write(b"\xff" * (file.stat().st_size - 16384))
+    cache = BlobCache(file, 8)
+    assert cache.known(list(added)) == {}
+    cache.add(added)
+    assert cache.known(list(added)) == added
+    assert len(caplog.records) == 1
+    assert "malformed" in caplog.text
+
+
+def test_a_file_that_another_process_holds_is_waited_for_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, added = tmp_path / "kept", blobs(0, 2)
+    cache = BlobCache(file, 8)
+    cache.add(added)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        for each in (cache, cache, BlobCache(file, 8)):
+            assert each.known(list(added)) == {}
+            each.add(added)
+        assert 1 < time.monotonic() - started < 4
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == f"{file}: the cache cannot be used (database is locked); this process goes on without it"
+    assert cache.known(list(added)) == {}
+
+
+def test_what_is_written_for_less_than_seconds_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, added = tmp_path / "kept", blobs(0, 2)
+    cache = BlobCache(file, 8)
+    cache.add(added)
+    other = sqlite3.connect(file, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.3, other.rollback)
+    timer.start()
+    assert cache.known(list(added)) == added
+    timer.join()
+    other.close()
+    assert not caplog.records
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -80,6 +80,21 @@ def test_a_change_is_seen_by_size_or_time(tmp_path: Path, corpus: Path) -> None:
     assert len({first, second, third}) == 3
 
 
+def test_another_file_of_the_same_size_and_time_is_seen(tmp_path: Path, corpus: Path) -> None:
+    os.utime(corpus, ns=(0, 0))
+    first = remembered_sha256(corpus, tmp_path / "cache")
+    corpus.write_text("two\n")  # as a copy that keeps times overwrites it: the inode stays
+    os.utime(corpus, ns=(0, 0))
+    second = remembered_sha256(corpus, tmp_path / "cache")
+    (tmp_path / "new").write_text("six\n")  # as an archive replaces it
+    os.utime(tmp_path / "new", ns=(0, 0))
+    (tmp_path / "new").rename(corpus)
+    third = remembered_sha256(corpus, tmp_path / "cache")
+    assert corpus.stat().st_mtime_ns == 0
+    assert third == file_sha256(corpus)
+    assert len({first, second, third}) == 3
+
+
 @pytest.mark.parametrize("memo", ["", "{", "{}", "[]", "null", '"text"', '{"state": []}', b"\xff"])
 def test_a_damaged_memo_is_made_anew(tmp_path: Path, corpus: Path, memo: str | bytes) -> None:
     expected = remembered_sha256(corpus, tmp_path / "cache")

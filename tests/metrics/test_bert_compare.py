@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -149,6 +150,19 @@ def test_damaged_values_are_computed_again(minilm: Counting, tmp_path: Path) -> 
     with sqlite3.connect(file) as database:
         database.execute("UPDATE blobs SET value = CASE number % 3 WHEN 0 THEN x'00' WHEN 1 THEN zeroblob(length(value)) ELSE 'text' END")
     assert compared(minilm, BlobCache(file, 64), pairs) == near(expected)
+
+
+@pytest.mark.parametrize("length", [0, 3, 8, 4 * 12, 4 * 384])
+def test_values_of_another_length_are_computed_again_and_replaced(minilm: Counting, tmp_path: Path, length: int) -> None:
+    pairs, file = some_pairs(50, 8), tmp_path / "kept"
+    expected = compared(minilm, BlobCache(file, 64), pairs)
+    value = bytes(length)
+    with sqlite3.connect(file) as database:  # with the digest that goes with it, which therefore finds nothing
+        database.execute("UPDATE blobs SET value = ?, crc = ? WHERE length(value) <> ?", (value, zlib.crc32(value), length))
+    assert compared(minilm, BlobCache(file, 64), pairs) == near(expected)
+    minilm.embedded.clear()
+    assert compared(minilm, BlobCache(file, 64), pairs) == near(expected)
+    assert minilm.embedded == []
 
 
 def test_no_pairs_need_no_weights(tiny_roberta: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import bert_score
 import pytest
 import transformers
+from safetensors.torch import load_file, save
 
 from convbench.backends.locate import LocatedModel
 from convbench.errors import ResourceError, UsageError
@@ -328,6 +329,19 @@ def test_what_one_run_compared_the_next_finds_on_disk(tmp_path: Path, monkeypatc
     assert BertScoreMetric(NAME, offline=True, cache=tmp_path).score(turns, records) == scores
     with pytest.raises(TypeError):
         BertScoreMetric(NAME, offline=True, cache=tmp_path, cache_megabytes=0).score(turns, records)
+
+
+def test_weights_of_the_same_size_and_time_have_their_own_numbers(tiny_roberta: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_roberta, tmp_path / "model")
+    file, found = model / "model.safetensors", []
+    for factor in (1.0, 1.5):
+        tensors = {name: tensor * (factor if "layer.1" in name else 1.0) for name, tensor in load_file(file).items()}
+        file.write_bytes(save(tensors, metadata={"format": "pt"}))
+        os.utime(file, (0, 0))
+        kept, fresh = (BertScoreMetric(str(model), cache=tmp_path / "kept", cache_megabytes=size) for size in (9, 0))
+        found.append(triples(score_one(kept, "the river", "a boat")))
+        assert found[-1] == close(triples(score_one(fresh, "the river", "a boat")))
+    assert found[0] != close(found[1])
 
 
 def test_a_cache_of_no_size_is_no_cache_and_one_below_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ir_measures
 import numpy as np
@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convbench.errors import ConvbenchError, InvariantError, UsageError
+from convbench.errors import ConvbenchError, InvariantError, RunFileError, UsageError
 from convbench.metrics.invariants import check_turn
 from convbench.metrics.invariants_at_once import suspects
 from convbench.metrics.measure_names import rank_measure
 from convbench.metrics.rank_arrays import Judged, measured
-from convbench.metrics.rank_records import ArrayEvaluator, RankEvaluator
+from convbench.metrics.rank_records import ArrayEvaluator, RankEvaluator, ranks_of
 from convbench.metrics.rank_reference import IrMeasuresEvaluator
 from convbench.metrics.retrieval import RetrievalMetric
+from convbench.retrieval.canonical import LARGEST, canonical
 from convbench.types import Turn, TurnRecord
 
 NAMES = [
@@ -72,6 +73,29 @@ def many_turns(count: int, *, tied: bool) -> Iterator[tuple[Turn, TurnRecord]]:
         found = chance.sample(passages, chance.choice([0, 1, 99, 100, 101, 300]))
         ranking = tuple((id_, round(chance.gauss(0, 1), 1) if tied else -float(rank)) for rank, id_ in enumerate(found))
         yield Turn(turn_id, "?", gold=gold), TurnRecord(turn_id, passages=ranking)
+
+
+EDGES = st.sampled_from([LARGEST, -LARGEST, -LARGEST / 2, -LARGEST * 0.51, 3.4e38, -3.4e38, 0.0, -0.0, 2**53, 2**53 + 1, 1.0, 1 + 1e-9])
+
+
+@given(st.dictionaries(IDS, EDGES, max_size=12), st.lists(IDS, max_size=4), st.sampled_from([1, 4, 100]), st.randoms(use_true_random=False))
+def test_ranks_are_places_in_the_canonical_ranking(
+    ranking: dict[str, float], strangers: list[str], depth: int, chance: random.Random
+) -> None:
+    passages = chance.sample(list(ranking.items()), len(ranking))
+    wanted = list(dict.fromkeys([*strangers, *(id_ for id_, _ in passages[:6])]))
+
+    def in_canonical() -> list[tuple[int, str]]:
+        ordered = canonical("c_1", passages, depth).passages
+        return [(rank, id_) for rank, (id_, _) in enumerate(ordered, 1) if id_ in wanted]
+
+    def found(ranks: Callable[[], list[tuple[int, str]]]) -> list[tuple[int, str]] | str:
+        try:
+            return ranks()
+        except RunFileError as error:
+            return str(error)
+
+    assert found(lambda: ranks_of(wanted, "c_1", passages, depth)) == found(in_canonical)
 
 
 @pytest.mark.parametrize("tied", [False, True])

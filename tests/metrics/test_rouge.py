@@ -8,7 +8,8 @@ import pytest
 from rouge_score import tokenize
 from rouge_score.rouge_scorer import RougeScorer
 
-from convbench.metrics import METRICS
+from convbench.generation.sentences import split_sentences
+from convbench.metrics import METRICS, rouge
 from convbench.metrics.base import MISSING, Metric
 from convbench.metrics.responses import NO_REFERENCE
 from convbench.metrics.rouge import RougeMetric
@@ -111,3 +112,19 @@ def test_names_and_signatures() -> None:
     assert [measure.signature for measure in RougeMetric(engine="python").measures()] == [
         measure.signature for measure in RougeMetric(engine="rust").measures()
     ]
+
+
+def test_a_metric_remembers_sentences_and_another_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[str] = []
+
+    def noted(text: str) -> list[str]:
+        cut.append(text)
+        return split_sentences(text)
+
+    monkeypatch.setattr(rouge, "split_sentences", noted)
+    turns, records = [turn(1, "One boat. Two boats.")], {"c_1": TurnRecord("c_1", response="A boat. Boats.")}
+    first, second = RougeMetric(), RougeMetric()
+    assert first.score(turns, records) == first.score(turns, records)
+    assert cut == ["A boat. Boats.", "One boat. Two boats."]
+    second.score(turns, records)
+    assert len(cut) == 4

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import convbench
 from convbench.errors import DataError, MissingFileError, RunFileError, UsageError
 from convbench.io import trec_columns
 from convbench.metrics import trec_scoring
@@ -35,12 +36,12 @@ def write(folder: Path, run: str, qrels: str) -> tuple[Path, Path]:
 
 
 def random_files(folder: Path, *, rising: bool) -> tuple[Path, Path]:
-    """Ties, grades from -1 to 3, turns that only one of the files has, and ids that sort otherwise than their numbers."""
+    """Ties, some of 32-bit floats only, grades from -1 to 3, turns that one file lacks, and ids that sort otherwise than their numbers."""
     chance = random.Random(int(rising))
     run, qrels = [], []
     for number in range(60):
         found = chance.sample(range(400), chance.choice([1, 5, 100, 300]))
-        scores = sorted((round(chance.uniform(-3, 3), 1) for _ in found), reverse=not rising)
+        scores = sorted((round(chance.uniform(-3, 3), 1) + chance.choice([0, 0, 1e-9, 2e-9]) for _ in found), reverse=not rising)
         if number % 7:
             run += [f"c_{number} Q0 wiki:{id_} 1 {score} x\n" for id_, score in zip(found, scores, strict=True)]
         if number % 5:
@@ -65,6 +66,28 @@ def test_values_are_those_of_ir_measures(tmp_path: Path, rising: bool, relevant_
     np.testing.assert_allclose(scores.values, values, rtol=0, atol=1e-12)
     assert len(scores.turn_ids) == 48
     assert values.all(axis=1).any()
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("20.00000001", "20.0"),
+        ("20.0", "20.00000001"),
+        ("20.000002", "20.0"),
+        ("1e-46", "-0"),
+        ("-1e-46", "0.0"),
+        ("1e-45", "0.0"),
+        ("16777217", "16777216"),
+    ],
+)
+def test_scores_tie_where_they_do_for_trec_eval(tmp_path: Path, one: str, other: str) -> None:
+    for relevant in "ab":
+        run, qrels = write(tmp_path, f"1_1 Q0 a 1 {one} x\n1_1 Q0 b 2 {other} x\n", f"1_1 0 {relevant} 1\n")
+        expected = ir_measures.calc_aggregate(
+            [ir_measures.RR], ir_measures.read_trec_qrels(str(qrels)), ir_measures.read_trec_run(str(run))
+        )
+        assert score_trec(run, qrels, ["RR"]).means() == {"RR": expected[ir_measures.RR]}
 
 
 @pytest.mark.usefixtures("_way")
@@ -98,6 +121,13 @@ def test_both_ways_give_the_same(
     arrays, lines = scored(0), scored(1 << 40)
     assert arrays.turn_ids == lines.turn_ids == tuple(judgements)
     np.testing.assert_allclose(arrays.values, lines.values, rtol=0, atol=1e-12)
+
+
+def test_in_a_notebook(tmp_path: Path) -> None:
+    write(tmp_path, "1_1 Q0 a 1 3 x\n1_2 Q0 b 1 2 x\n1_2 Q0 c 2 1 x\n", "1_1 0 a 1\n1_2 0 c 1\n")
+    scores = convbench.score_trec(f"{tmp_path}/run.trec", f"{tmp_path}/qrels.txt", ["RR", "R@100"], relevant_from=1)
+    assert scores.means() == {"RR": 0.75, "R@100": 1.0}
+    assert scores.values[scores.turn_ids.index("1_2")].tolist() == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("worth_it", [0, 1 << 40])

@@ -66,6 +66,12 @@ def step_by_step(ordered: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return result
 
 
+@given(st.dictionaries(st.text(min_size=1, max_size=3), st.sampled_from([2**53, 2**53 + 1, 7, 7.0, 1.5]), max_size=12))
+def test_numbers_that_no_float_tells_apart_are_in_order(ranking: dict[str, float]) -> None:
+    expected = sorted(ranking.items(), key=lambda pair: (pair[1], pair[0]), reverse=True)
+    assert ids(canonical("c_1", ranking.items())) == [passage_id for passage_id, _ in expected]
+
+
 few_scores = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 1e-40, 1.0, 1.0 + 1e-9, 1.0 + 2e-7, -3.0, -3.0 - 1e-8, 200.0, LARGEST])
 
 
