@@ -89,6 +89,7 @@ def _ordered(known: Mapping[str, float], scores: NDArray[np.float64]) -> tuple[l
     alike.sort(key=known.__getitem__, reverse=True)  # keeps the order of ids where scores are equal
     for place, passage_id in zip(tied, alike, strict=True):
         ids[place] = passage_id
+    scores[tied] = as_floats([known[passage_id] for passage_id in alike])  # 0.0 and -0.0 tie, and each keeps its own
     return ids, scores
 
 

@@ -94,6 +94,11 @@ def test_depth_keeps_the_best(passages: list[tuple[str, float]], depth: int) -> 
     assert canonical("c_1", passages, depth).passages == canonical("c_1", passages).passages[:depth]
 
 
+def test_both_zeros_keep_their_sign() -> None:
+    ranking = canonical("c_1", [("a", 0.0), ("b", -0.0), ("c", 1.0)])
+    assert [(id_, repr(score)) for id_, score in ranking.passages][:2] == [("c", "1.0"), ("b", "-0.0")]
+
+
 def test_ties_as_32_bit_floats_are_told_apart() -> None:
     ranking = canonical("c_1", [("a", 200.0), ("b", 200.0 + 1e-6)])
     assert ids(ranking) == ["b", "a"]
