@@ -3,7 +3,8 @@
     python benchmarks/rouge.py --out rouge.json
 
 Ours is ``RougeMetric.score`` over turns and records, with nothing remembered from before. rouge_score gets the bare texts, for Lsum with a
-line for each sentence; looking for them is in our time only. The values must be equal to the last bit.
+line for each sentence; looking for them is in our time only. Both run with Python's collector looking as rarely as in ``convbench run``
+(``harness.collecting``). The values must be equal to the last bit.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ one_thread()
 from rouge_score.rouge_scorer import RougeScorer  # noqa: E402
 
 from convbench.generation.sentences import split_sentences  # noqa: E402
+from convbench.harness.collecting import rare_collections  # noqa: E402
 from convbench.metrics.rouge import RougeMetric  # noqa: E402
 from convbench.metrics.rouge_scorer import Engine  # noqa: E402
 from convbench.types import Reference, Turn, TurnRecord  # noqa: E402
@@ -90,13 +92,18 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.INFO)  # rouge_score says at every start that it uses its default tokenizer
     load = os.getloadavg()[0]
-    pairs, few = Pairs(400 if options.small else 10_000), Pairs(200 if options.small else 2_000)
-    results = [
+    with rare_collections():
+        results = every_result(options.small)
+    write_results(options.out, results, environment(["rouge-score", "rouge-score-rs", "nltk"], load))
+
+
+def every_result(small: bool) -> list[Result]:
+    pairs, few = Pairs(400 if small else 10_000), Pairs(200 if small else 2_000)
+    return [
         measured(pairs, "rust", KINDS, 30),
         measured(pairs, "python", KINDS, 3),
         measured(few, "rust", (*KINDS, "rougeLsum"), 30),
     ]
-    write_results(options.out, results, environment(["rouge-score", "rouge-score-rs", "nltk"], load))
 
 
 if __name__ == "__main__":
