@@ -109,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
-    one, ten = (Systems(12, 1), Systems(6, 3)) if options.small else (Systems(128, 1), Systems(64, SYSTEMS))
+    one, ten = (Systems(12, 1), Systems(6, 3)) if options.small else (Systems(128, 1), Systems(40, SYSTEMS))
     scorer = BERTScorer(model_type=str(locate_model(MODEL, offline=True).path), num_layers=LAYER, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"

@@ -143,7 +143,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def growth(work: Callable[[int], Callable[[], object]], times: Sequence[int] = (1, 2, 4, 8), *, repeats: int = 3) -> tuple[Grown, ...]:
+def growth(work: Callable[[int], Callable[[], object]], times: Sequence[int] = (1, 2, 4, 8), *, repeats: int = 2) -> tuple[Grown, ...]:
     """The least seconds of a few repeats, for growing amounts of work.
 
     Args:

@@ -16,7 +16,8 @@ EXPECTED = {name: expected for name in baseline_names() if (expected := read_exp
 CASES = [(name, set_name) for set_name in SETS for name, expected in EXPECTED.items() if set_name in expected.scores]
 _LONG = ("unified-minilm", "hybrid-minilm", "hybrid-rewrite")
 MINUTES = {(baseline, name) for baseline in _LONG for name, entry in SETS.items() if not entry.bundled}
-"""What writes a thousand responses, or searches twice with retrievers that are measured by themselves."""
+MINUTES |= {("minilm-history", "topiocqa-sample")}
+"""What writes a thousand responses, searches twice with retrievers that are measured by themselves, or encodes a thousand long sessions."""
 
 
 def test_every_baseline_has_scores_on_every_set_it_can_run_on():

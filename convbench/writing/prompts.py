@@ -144,13 +144,13 @@ def read_prompt(given: str | Mapping[str, Any] | PromptConfig) -> PromptConfig:
     if given not in names:
         known = ", ".join(names) or "none"
         raise UsageError(f"unknown prompt {given!r}.{did_you_mean(given, names)} Known: {known}; or write the prompt out as a mapping")
-    return _shipped(given)
+    return _read(_FOLDER / f"{given}.yaml")
 
 
 @cache
-def _shipped(name: str) -> PromptConfig:
+def _read(path: Path) -> PromptConfig:
     """A prompt of convbench's own; a list of baselines asks for some of them many times."""
-    return load_config(PromptConfig, _FOLDER / f"{name}.yaml")
+    return load_config(PromptConfig, path)
 
 
 def check_prompt(prompt: PromptConfig, extra: Iterable[str] = (), *, origin: str = "prompt") -> None:

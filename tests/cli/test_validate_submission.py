@@ -14,12 +14,13 @@ TRACK, BROKEN, USAGE, DATA = "orquac-mini", 4, 2, 3
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of leaderboards with one submission."""
+    """A folder of leaderboards with one submission, under a name that none of the shipped ones has."""
     work = tmp_path_factory.mktemp("work")
     (work / "boards" / TRACK).mkdir(parents=True)
     shutil.copy(shipped("leaderboards") / TRACK / "track.yaml", work / "boards" / TRACK)
     succeed("run", "oracle", "-d", "orquac", "--metrics", "retrieval,rouge,token-f1", "--offline", "--out", work / "run")
     succeed("leaderboard", "submit", work / "run", "--track", TRACK, "--root", work / "boards", "--id", "mine")
+    change(work / "boards" / TRACK / "submissions" / "mine", name="An oracle of my own")
     return work / "boards"
 
 
