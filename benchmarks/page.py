@@ -35,6 +35,21 @@ exponent p of time ~ work^p, over growing amounts of our own work: 1 is linear, 
 An aim that is not reached stays in the table, with the reason under the path.
 """
 
+GAPS = {
+    "gpu_encoding.json": """Encoding: by counting and not by a profile, what stands between the matrix products (norms, rotary positions,
+        activations, sums) reads and writes each token's states some twenty times a layer, about a fifth of the time at this bandwidth;
+        attention over padded batches takes a mask and so not the fastest kernel.""",
+    "gpu_training.json": """Training: the same, more often, since with checkpointing all of it is computed again; and low-rank matrices are
+        narrow products that do not fill the card.""",
+    "gpu_search.json": """Search: scores are written and read once more to find the best of each block; with 64 queries they are 2.6 GB
+        beside the 20.5 GB of the matrix.""",
+    "gpu_responding.json": """Responding: writing is bound by neither arithmetic nor bytes. A step takes about 25 ms whether it writes for
+        one conversation or for eight, so the processor's launching of kernels sets the pace; transformers' `generate` keeps the same. That
+        is why one cache, which saves reading and not steps, shows little at 1 and 8 conversations (the difference at 1 is what repeats
+        differ by) and 1.24 at 32. With random weights next tokens are nearly tied, so that the rounding of bfloat16 decides between them
+        and few responses are the same. A server engine, which replays recorded steps, is the way to write fast (`type: server`).""",
+}
+
 
 def page(folder: Path) -> str:
     """The page from the figures in a folder; the same figures give the same page."""
@@ -114,6 +129,9 @@ def _shares(files: Mapping[str, Any]) -> Iterator[str]:
     for share in found:
         if share["notes"]:
             yield f"- {share['path']}: {_line(share['notes'])}"
+    if gaps := [GAPS[name] for name in files if name in GAPS]:
+        yield "\n### What lies between\n"
+        yield "\n".join(f"- {_line(gap)}" for gap in gaps) + "\n"
 
 
 def _machines(files: Mapping[str, Any]) -> Iterator[str]:
@@ -125,7 +143,8 @@ def _machines(files: Mapping[str, Any]) -> Iterator[str]:
     for name, content in files.items():
         where = content["environment"]
         versions = ", ".join(f"{package} {number}" for package, number in where["versions"].items())
-        rows.append((f"`{name}`", where["processor"], where["cores"], where["threads"], f"{where['load_before']:g}", versions))
+        processor = f"{where['card']['name']}, {where['processor']}" if "card" in where else where["processor"]
+        rows.append((f"`{name}`", processor, where["cores"], where["threads"], f"{where['load_before']:g}", versions))
     yield _table(("figures", "processor", "cores", "threads", "load", "versions"), rows)
 
 

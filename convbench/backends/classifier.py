@@ -129,7 +129,13 @@ class PairClassifier:
             stride=shared,
             return_overflowing_tokens=True,
         )
-        rows = self._pairs.rows(encoded)[:most]
+        rows = self._pairs.rows(encoded)
+        if room + (len(rows) - 1) * (room - shared) < needed:
+            raise ResourceError(
+                f"{self.label}: the tokenizer lost the end of a text that it cut into windows ({len(rows)} windows for {needed} tokens): "
+                "the package tokenizers did so before 0.23.3; install a later one"
+            )
+        rows = rows[:most]
         reached = min(room + (len(rows) - 1) * (room - shared), needed)
         return rows, None if reached == needed else f"the premise was read up to token {reached} of {needed}"
 

@@ -106,7 +106,9 @@ def _write(loaded: Loaded, rows: list[_Row], config: DecodingConfig, chooser: Ch
     readings = [Reading(p.tokens, known=p.known.cut(p.reused)) for p in prompts]
     cache, output = forward(loaded, readings, meter, body=False, cached=True)
     prefix, width = (max(len(part) for part in parts) for parts in ([r.known for r in readings], [r.new for r in readings]))
-    keys = _key_positions(readings, prefix, width).to(loaded.device)
+    keys = _key_positions(readings, prefix, width)
+    sees_all = bool((keys >= 0).all()) and not loaded.masks_by_place and list(loaded.windows.values()) == [None]
+    keys = keys.to(loaded.device)
     while rows:
         chosen = chooser.choose([row.prompt.turn_id for row in rows], output.logits[:, -1], [row.tokens for row in rows])
         meter.count(tokens_out=len(rows))
@@ -127,7 +129,8 @@ def _write(loaded: Loaded, rows: list[_Row], config: DecodingConfig, chooser: Ch
         output = loaded.model(
             input_ids=torch.tensor([[row.tokens[-1]] for row in rows], device=loaded.device),
             position_ids=positions + loaded.first_position,
-            attention_mask=_step_masks(loaded, keys, positions),
+            # Without a mask, attention runs in its fastest kernels and keys need not be repeated for every head that shares them.
+            attention_mask=None if sees_all else _step_masks(loaded, keys, positions),
             past_key_values=cache,
             use_cache=True,
         )

@@ -44,10 +44,10 @@ def test_bidirectional_is_what_the_model_gives_when_its_layers_are_told_not_to_b
         if hasattr(module, "is_causal"):
             module.is_causal = False
     with torch.inference_mode():
-        embedded = causal.body.get_input_embeddings()(torch.tensor([ids]))
-        everything = torch.zeros(1, 1, len(ids), len(ids))
+        embedded = causal.body.get_input_embeddings()(torch.tensor([ids], device=causal.device))
+        everything = torch.zeros(1, 1, len(ids), len(ids), device=causal.device)
         hidden = causal.body(inputs_embeds=embedded, attention_mask=everything).last_hidden_state[0, 5:]
-    expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).numpy()
+    expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).cpu().numpy()
     assert np.abs(found - expected).max() < EQUAL
     masked = encode_batch(decoder(architecture, pooling="mean", attention="causal", pool_prefix=False), [ids], skip=5, padding="right")[0]
     assert np.abs(found - masked).max() > 100 * EQUAL
@@ -71,8 +71,8 @@ def test_both_directions_keep_a_window_as_transformers_does(architecture: str, t
     assert len(ids) > 40
     found = encode_batch(loaded, [ids], skip=0, padding="right")[0]
     with torch.inference_mode():
-        hidden = loaded.body(input_ids=torch.tensor([ids]), is_causal=False).last_hidden_state[0]
-    expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).numpy()
+        hidden = loaded.body(input_ids=torch.tensor([ids], device=loaded.device), is_causal=False).last_hidden_state[0]
+    expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=-1).cpu().numpy()
     assert np.abs(found - expected).max() < EQUAL
 
 

@@ -45,7 +45,7 @@ def test_greedy_is_the_greedy_decoding_of_transformers(loaded: Loaded) -> None:
     asked = prompts(loaded, read=False)
     ends = sorted(end_tokens(loaded))
     for prompt, written in zip(asked, write(loaded, asked), strict=True):
-        ids = torch.tensor([prompt.tokens])
+        ids = torch.tensor([prompt.tokens], device=loaded.device)
         whole = loaded.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False, pad_token_id=0, eos_token_id=ends
         )
@@ -86,7 +86,7 @@ def test_what_was_written_gets_less_likely_and_no_pair_of_tokens_comes_twice() -
         said: list[int] = []
         for _ in range(written.tokens):
             with torch.inference_mode():
-                scores = loaded.model(input_ids=torch.tensor([[*prompt.tokens, *said]])).logits[0, -1].tolist()
+                scores = loaded.model(input_ids=torch.tensor([[*prompt.tokens, *said]], device=loaded.device)).logits[0, -1].tolist()
             for token in set(said):
                 scores[token] = scores[token] / 1.5 if scores[token] > 0 else scores[token] * 1.5
             pairs = set(pairwise(said))
