@@ -19,13 +19,14 @@ from convbench.retrieval.canonical import canonical
 from convbench.retrieval.conversational import ConversationalConfig
 from convbench.retrieval.dense import DenseConfig
 from convbench.retrieval.fused_scores import Normalize, reciprocal_ranks, weighted_sums
+from convbench.retrieval.lucene import LuceneConfig
 from convbench.retrieval.sparse import SparseConfig
 from convbench.types import Ranking
 from convbench.views.query import Query
 
 VERSION = 1
 
-SingleConfig = Annotated[BM25Config | DenseConfig | SparseConfig | ConversationalConfig, Field(discriminator="type")]
+SingleConfig = Annotated[BM25Config | LuceneConfig | DenseConfig | SparseConfig | ConversationalConfig, Field(discriminator="type")]
 """A retriever that is none of several; fusions are not fused again, as weights say the same."""
 
 

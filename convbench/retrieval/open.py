@@ -14,10 +14,13 @@ from convbench.retrieval.bm25 import BM25Config, BM25Retriever
 from convbench.retrieval.conversational import ConversationalConfig, ConversationalRetriever
 from convbench.retrieval.dense import DenseConfig, DenseRetriever
 from convbench.retrieval.fusion import Fused, FusionConfig, FusionRetriever, SingleConfig
+from convbench.retrieval.lucene import LuceneConfig, LuceneRetriever
 from convbench.retrieval.passage_index import PassageIndex
 from convbench.retrieval.sparse import SparseConfig, SparseRetriever
 
-RetrieverConfig = Annotated[BM25Config | DenseConfig | SparseConfig | ConversationalConfig | FusionConfig, Field(discriminator="type")]
+RetrieverConfig = Annotated[
+    BM25Config | LuceneConfig | DenseConfig | SparseConfig | ConversationalConfig | FusionConfig, Field(discriminator="type")
+]
 
 _BM25_DEFAULTS = {"k1": 0.9, "b": 0.4}
 
@@ -52,4 +55,5 @@ def _single(config: SingleConfig, usual_bm25: Mapping[str, float], offline: bool
         return SparseRetriever(SparseEncoder(config.encoder, offline=offline))
     usual = {**_BM25_DEFAULTS, **usual_bm25}
     chosen = {name: getattr(config, name) if getattr(config, name) is not None else usual[name] for name in _BM25_DEFAULTS}
-    return BM25Retriever(config.model_copy(update=chosen))
+    resolved = config.model_copy(update=chosen)
+    return LuceneRetriever(resolved) if isinstance(resolved, LuceneConfig) else BM25Retriever(resolved)
