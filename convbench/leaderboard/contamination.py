@@ -12,7 +12,7 @@ from typing import Literal
 from convbench.datasets import DATASETS
 from convbench.datasets.loading import MINI
 from convbench.datasets.origins import Origin, known_name, origins_of
-from convbench.leaderboard.card import FILE, Card, TrainingCard
+from convbench.leaderboard.card import FILE, NO_COMPETITORS, Card, TrainingCard
 from convbench.leaderboard.names import printable
 from convbench.leaderboard.sources import named_in, readings
 from convbench.leaderboard.verified import Finding
@@ -71,7 +71,7 @@ def contamination(card: Card, test: TestSet) -> Contamination:
     """
     if card.training is None:
         untrained = not card.checkpoints and card.parameters == 0
-        if untrained or card.kind in ("oracle", "random"):
+        if untrained or card.kind in NO_COMPETITORS:
             return Contamination("no", ())
         message = f"{FILE}: training is not given: whether it was trained on the test conversations is not known"
         return Contamination("unknown", (Finding(check="training-unknown", severity="note", message=message),))

@@ -20,8 +20,9 @@ from convbench.errors import ConvbenchError, DataError, RunFileError, UsageError
 from convbench.harness.expected import read_expected
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
+from convbench.io.sealed import sealed, unsealed
 from convbench.leaderboard.bound import Digests, digests_of
-from convbench.leaderboard.card import Card
+from convbench.leaderboard.card import NO_COMPETITORS, Card
 from convbench.leaderboard.checks import check_claims, check_copies, check_run
 from convbench.leaderboard.contamination import TestSet, contamination
 from convbench.leaderboard.level import trust
@@ -139,20 +140,20 @@ def _measured(read: Submission, data: TrackData, key: str, pairs: PairCache | No
 def remembered(cache: Path, key: str) -> Measured | None:
     """What was measured under a key; None where nothing was, or the file is damaged."""
     try:
-        found = Measured.model_validate(json.loads(_file(cache, key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        found = Measured.model_validate(unsealed(json.loads(_file(cache, key).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, KeyError, ValidationError):
         return None
     return found if found.key == key else None
 
 
 def remember(cache: Path, measured: Measured) -> None:
     """Keeps what was measured for the next time."""
-    write_text(_file(cache, measured.key), json.dumps(measured.model_dump(mode="json"), separators=(",", ":")) + "\n")
+    write_text(_file(cache, measured.key), json.dumps(sealed(measured.model_dump(mode="json")), separators=(",", ":")) + "\n")
 
 
 def competes(card: Card | None, measured: Measured) -> bool:
-    """Whether a submission is tested against others: ceiling and floor are not, nor what was trained on the test conversations."""
-    return card is not None and not measured.refused and measured.contaminated != "yes" and card.kind not in ("oracle", "random")
+    """Whether a submission is tested against others: no ceiling, floor or shortcut is, nor what was trained on test conversations."""
+    return card is not None and not measured.refused and measured.contaminated != "yes" and card.kind not in NO_COMPETITORS
 
 
 def _file(cache: Path, key: str) -> Path:

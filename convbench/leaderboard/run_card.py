@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +21,7 @@ from convbench.leaderboard.track import Track
 from convbench.systems.named_checkpoints import has_server
 
 _REPLAY = "replay"
+_PREVIOUS_GOLD = "previous-gold"
 _OF_OTHERS = ("kind", "parameters", "history", "rewriter", "evidence", "decoding")
 """Answers that a run of convbench gives itself."""
 
@@ -74,10 +75,9 @@ def _known(finished: FinishedRun, answers: Answers) -> dict[str, Any]:
     baseline = system_card.baseline(results.system, answers.baseline)
     if answers.baseline is not None and baseline is None:
         raise UsageError(f"{finished.path}: baseline: its settings are not those of a shipped baseline {answers.baseline!r}: leave it out")
-    kind = results.system["kind"]
     git = finished.folder.read_info().get("environment", {}).get("git") or {}
     return {
-        "kind": kind if kind in get_args(Kind) else "other",
+        "kind": _kind(results.system),
         "parameters": answers.parameters if served else results.cost.parameters,
         "checkpoints": _licensed(checkpoints(header.get("stages"), header.get("system")), answers, finished.path),
         **system_card.conditions(results),
@@ -87,6 +87,14 @@ def _known(finished: FinishedRun, answers: Answers) -> dict[str, Any]:
         "commit": f"{git['commit']}{'-dirty' if git.get('dirty') else ''}" if git.get("commit") else None,
         "cost": system_card.cost(results.cost),
     }
+
+
+def _kind(system: Mapping[str, Any]) -> str:
+    """The kind of a system of ours; one whose retriever reads the judgements of earlier turns is a shortcut, whatever its form."""
+    retriever = system.get("retriever")
+    if isinstance(retriever, Mapping) and retriever.get("type") == _PREVIOUS_GOLD:
+        return "shortcut"
+    return str(system["kind"]) if system["kind"] in get_args(Kind) else "other"
 
 
 def _licensed(found: Sequence[CheckpointCard], answers: Answers, folder: Path) -> list[CheckpointCard]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from convbench.analysis.tie_groups import tie_groups
+from convbench.leaderboard.card import NO_COMPETITORS
 from convbench.leaderboard.entries import Entry, Scored
 from convbench.leaderboard.track import Ranked, Side, Track
 from convbench.leaderboard.verified import MeasuredScore
@@ -20,7 +21,6 @@ SECTIONS: tuple[Section, ...] = ("competing", "contaminated", "reference")
 MOST_GROUPS = 26
 """Of more groups than there are letters nobody can read who shares one with whom."""
 
-_REFERENCES = ("oracle", "random")
 """Kinds of system that know the answer, or nothing: they are the ceiling and the floor."""
 
 
@@ -76,11 +76,11 @@ def standings_of(track: Track, entries: Sequence[Entry]) -> tuple[Standings, ...
 
 
 def section_of(entry: Scored) -> Section:
-    """Whether a submission competes: ceiling and floor do not, nor does what was trained on the test conversations.
+    """Whether a submission competes: ceiling, floor and shortcuts do not, nor does what was trained on the test conversations.
 
     Queries that people rewrote are a ceiling too: nobody has them outside a test.
     """
-    if entry.card.kind in _REFERENCES or entry.card.rewriter == "human":
+    if entry.card.kind in NO_COMPETITORS or entry.card.rewriter == "human":
         return "reference"
     return "contaminated" if entry.verified.contaminated == "yes" else "competing"
 

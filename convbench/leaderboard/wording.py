@@ -46,7 +46,7 @@ _MARKS = {
 }
 """Check -> how a column of marks calls it; what is not here is called by its own name."""
 
-REFERENCES = {"oracle": "ceiling", "random": "floor"}
+REFERENCES = {"oracle": "ceiling", "random": "floor", "shortcut": "shortcut: sees earlier gold"}
 
 LETTERS = (
     "Systems that share a letter are not told apart (paired test over conversations, 5 %, Holm over the track); there are no ranks. "

@@ -282,3 +282,9 @@ def test_a_hand_written_card(track: Track, root: Path, tmp_path: Path, turns: tu
     pack_foreign(trec, None, manifest, track, root, turns=turns)
     with pytest.raises(UsageError, match="exists already"):
         pack_foreign(None, responses, manifest, track, root, turns=turns)
+
+
+def test_a_run_that_reads_the_gold_of_earlier_turns_is_a_shortcut(root: Path, track: Track, tmp_path: Path) -> None:
+    succeed("run", "previous-gold", "-d", "topiocqa", "--metrics", "retrieval,token-f1", "--out", tmp_path / "shortcut")
+    packed = pack(tmp_path / "shortcut", track, root, ANSWERS)
+    assert load_config(Card, packed / "manifest.yaml").kind == "shortcut"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from boards import score, track, write_root, write_submission, write_track
@@ -12,6 +13,7 @@ from convbench.leaderboard.board import read_board
 from convbench.leaderboard.entries import Scored, Unscored, read_entries
 from convbench.leaderboard.history import history_of
 from convbench.leaderboard.slicings import slicings_of
+from convbench.leaderboard.standings import section_of
 from convbench.leaderboard.wording import role_of
 
 SAMPLE = "harbour-sample"
@@ -172,3 +174,10 @@ def test_an_empty_folder_and_a_strange_dataset_are_told(tmp_path):
     write_track(tmp_path, track(SAMPLE, dataset="../up"))
     with pytest.raises(DataError, match="expected the name of a dataset"):
         read_board(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["oracle", "random", "shortcut"])
+def test_what_sees_gold_or_nothing_does_not_compete(root, kind):
+    entry = next(entry for entry in read_entries(root, SAMPLE) if entry.id == "anchor")
+    assert section_of(entry) == "competing"
+    assert section_of(replace(entry, card=entry.card.model_copy(update={"kind": kind}))) == "reference"
