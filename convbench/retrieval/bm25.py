@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,22 +10,23 @@ from pydantic import Field
 
 from convbench.config import Config
 from convbench.datasets.store import PassageStore
-from convbench.errors import UsageError
-from convbench.io.atomic import atomic_folder
 from convbench.io.digests import value_sha256
 from convbench.meter import Meter
-from convbench.progress import progress_bar
 from convbench.retrieval.base import Found
-from convbench.retrieval.bm25_build import Occurrences
+from convbench.retrieval.bm25_build import build_bm25, parts_of
 from convbench.retrieval.bm25_index import BM25Index
+from convbench.retrieval.bm25_vocabulary import Vocabulary, knowing
 from convbench.retrieval.canonical import canonical
+from convbench.retrieval.index_folder import IndexFolder
 from convbench.types import Ranking
-from convbench.views.passages import PASSAGE_VIEW, passage_text
+from convbench.views.passages import PASSAGE_VIEW
 from convbench.views.query import Query
 from convbench.views.words import Analyzer, AnalyzerConfig
 
 VERSION = 1
-_READ = 10_000
+
+LAYOUT = 2
+"""Of the files on disk; a ranking does not depend on it."""
 
 
 class BM25Config(Config):
@@ -59,30 +60,22 @@ class BM25Retriever:
         """Nothing can be missing."""
 
     def index(self, store: PassageStore, cache: Path, meter: Meter) -> None:
-        """Opens the index, memory-mapped; builds it on first use."""
-        folder = cache / "bm25" / value_sha256([store.sha256, self.describe()])[:32]
-        if not folder.exists():
-            with meter.phase("index"):
-                self._build(store, folder)
-        meter.index("bm25", sum(path.stat().st_size for path in folder.iterdir()))
-        self._store = store
-        self._tokenizer = self._analyzer.tokenizer()
-        self._tokenizer.load_vocab(str(folder))
-        self._index = BM25Index(folder)
+        """Opens the index, memory-mapped; builds it on first use, and again where a file is not what was written.
 
-    def _build(self, store: PassageStore, folder: Path) -> None:
-        tokenizer = self._analyzer.tokenizer()
-        occurrences = Occurrences()
-        with progress_bar("bm25: index", len(store), unit="passage") as advance:
-            for texts in _text_blocks(store):
-                occurrences.add(tokenizer.tokenize(texts, update_vocab=True, allow_empty=False, show_progress=False))
-                advance(len(texts))
-        index = occurrences.index(tokenizer.get_vocab_dict(), k1=self._k1, b=self._b, method=self.config.method)
-        if index is None:
-            raise UsageError("bm25: no passage of the collection holds a word, as the analyzer's pattern and stop words define words")
-        with atomic_folder(folder) as temporary:
-            index.save(str(temporary), show_progress=False)
-            tokenizer.save_vocab(str(temporary))
+        Raises:
+            UsageError: No passage holds a word.
+            StorageError: The index cannot be written; the same call goes on where it stopped.
+        """
+        import bm25s
+
+        key = [LAYOUT, store.sha256, self.describe()]
+        folder = IndexFolder(cache / "bm25" / value_sha256(key)[:32], cache)
+        settings = bm25s.BM25(k1=self._k1, b=self._b, method=self.config.method)
+        build_bm25(folder, store, self._analyzer.tokenizer(), settings, meter)
+        meter.index("bm25", sum((folder.path / part.name).stat().st_size for part in parts_of(settings)))
+        self._store = store
+        self._tokenizer = knowing(self._analyzer.tokenizer(), Vocabulary(folder.path))
+        self._index = BM25Index(folder.path)
 
     def search(self, queries: Sequence[Query], k: int, meter: Meter) -> list[Found]:
         """The k best passages with a word of the query; a query of stop words only finds nothing.
@@ -96,8 +89,3 @@ class BM25Retriever:
     def _search(self, turn_id: str, words: list[int], k: int) -> Ranking:
         rows, scores = self._index.best(words, k)
         return canonical(turn_id, zip(self._store.ids(rows), scores.tolist(), strict=True), depth=k)
-
-
-def _text_blocks(store: PassageStore) -> Iterator[list[str]]:
-    for start in range(0, len(store), _READ):
-        yield [passage_text(passage) for passage in store.texts(start, start + _READ)]

@@ -1,135 +1,121 @@
-"""Building a BM25 index: what bm25s builds, bit by bit, from arrays of word numbers instead of Python lists.
+"""Building a BM25 index on disk: what bm25s builds, bit by bit, in memory that does not grow with the postings.
 
-bm25s counts words with a dictionary for every passage and keeps the whole collection as lists of Python numbers while it does. Here
-a block of passages becomes two arrays at once, and scores are computed for a block at a time with bm25s' own formulas.
+First every block of passages is read into words and counted (``bm25_count``). Then the blocks are merged into bm25s' arrays, a range of
+words at a time (``bm25_merge``). What grows is the vocabulary, and four bytes for every passage's length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from convbench.datasets.store import PassageStore
+from convbench.errors import UsageError, storage_error
+from convbench.io.atomic import atomic_path
+from convbench.meter import Meter
+from convbench.progress import progress_bar
+from convbench.retrieval import bm25_vocabulary
+from convbench.retrieval.bm25_count import POSTING, block_parts, check_index_room, count_words, totals
+from convbench.retrieval.bm25_merge import write_postings
+from convbench.retrieval.bm25_scores import Scores
+from convbench.retrieval.bm25_vocabulary import save_as_bm25s, save_vocabulary
+from convbench.retrieval.index_folder import IndexFolder, Part
+
 if TYPE_CHECKING:
     import bm25s
 
-_PASSAGES = 10_000
-"""Passages that are scored together."""
+_DATA, _INDICES, _VOCABULARY = "data.csc.index.npy", "indices.csc.index.npy", "vocab.index.json"
+_FILES = (_DATA, _INDICES, _VOCABULARY, "indptr.csc.index.npy", "params.index.json", *bm25_vocabulary.FILES)
+_MOST_PASSAGES = np.iinfo(np.int32).max
+_OF_ABSENT = "nonoccurrence_array.index.npy"
 
 
-class Occurrences:
-    """How often every word stands in every passage, gathered block by block."""
-
-    def __init__(self) -> None:
-        self._lengths: list[npt.NDArray[np.int64]] = []
-        self._distinct: list[npt.NDArray[np.integer]] = []
-        self._words: list[npt.NDArray[np.int32]] = []
-        self._times: list[npt.NDArray[np.float32]] = []
-
-    def add(self, passages: Sequence[Sequence[int]]) -> None:
-        """Adds the next passages, each the numbers of its words in order."""
-        from scipy.sparse import csr_array
-
-        lengths = np.fromiter(map(len, passages), np.int64, len(passages))
-        words = np.fromiter(chain.from_iterable(passages), np.int32, int(lengths.sum()))
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        counts = csr_array((np.ones(len(words), np.float32), words, ends), shape=(len(lengths), int(words.max(initial=0)) + 1))
-        counts.sum_duplicates()
-        self._lengths.append(lengths)
-        self._distinct.append(np.diff(counts.indptr))
-        self._words.append(counts.indices.astype(np.int32, copy=False))
-        self._times.append(counts.data)
-
-    def index(self, vocabulary: dict[str, int], *, k1: float, b: float, method: str) -> bm25s.BM25 | None:
-        """The index; None where no passage holds a word. What was gathered is used up.
-
-        Args:
-            vocabulary: Word -> number, every number below its length once. Like bm25s, adds the empty word, which no passage holds.
-            k1: How soon a word's repetitions count no more.
-            b: How much a passage's length counts.
-            method: The variant of BM25, as bm25s names it.
-        """
-        import bm25s
-
-        lengths, ends, words, scores = self._taken()
-        if not len(words):
-            return None
-        index = bm25s.BM25(k1=k1, b=b, method=method)
-        held_by = np.bincount(words, minlength=len(vocabulary))
-        idf, absent = _of_words(index, held_by, lengths)
-        for part, passages in _parts(ends, lengths):
-            found = _scores(index, scores[part], idf[words[part]], passages, lengths.mean())
-            scores[part] = found if absent is None else found - absent[words[part]]
-        index.nonoccurrence_array = absent
-        index.scores = _by_word(words, scores, ends, len(vocabulary))
-        if "" not in vocabulary:
-            vocabulary[""] = max(vocabulary.values()) + 1
-        index.vocab_dict = vocabulary
-        index.unique_token_ids_set = set(vocabulary.values())
-        return index
-
-    def _taken(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Lengths and ends of the passages, words and how often they stand there; one list after the other goes, for memory's sake."""
-        lengths = np.concatenate([np.empty(0, np.int64), *self._lengths])
-        ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._distinct]))
-        words = np.concatenate([np.empty(0, np.int32), *self._words])
-        self._words.clear()
-        times = np.concatenate([np.empty(0, np.float32), *self._times])
-        self._times.clear()
-        return lengths, ends, words, times
+def parts_of(index: bm25s.BM25) -> list[Part]:
+    """The files of an index with these settings."""
+    return [Part(name) for name in (*_FILES, *([_OF_ABSENT] if index.method in index.methods_requiring_nonoccurrence else []))]
 
 
-def _of_words(
-    index: bm25s.BM25, held_by: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-    """Every word's inverse document frequency, and what bm25l and bm25+ give a passage without it.
+def build_bm25(folder: IndexFolder, store: PassageStore, tokenizer: Any, index: bm25s.BM25, meter: Meter) -> None:
+    """Builds the index of a collection, unless it is there and undamaged.
+
+    A build that was killed goes on after its last whole block, and ends with the bytes of one that was not. Of two processes that build
+    one index the second waits, then finds the first one's.
 
     Args:
-        index: Its settings.
-        held_by: For every word, how many passages hold it.
-        lengths: Of the passages.
+        folder: Where it goes.
+        store: The passages.
+        tokenizer: Of bm25s; makes words of texts.
+        index: Settings of bm25s; no scores yet.
+        meter: Building is its phase ``index``.
+
+    Raises:
+        UsageError: No passage holds a word, or there are more passages than bm25s can number.
+        StorageError: The disk is full or has not enough room, or the folder cannot be written to; the same call goes on where it stopped.
     """
-    from bm25s.scoring import _build_idf_array, _build_nonoccurrence_array, _select_idf_scorer, _select_tfc_scorer
-
-    frequencies = dict(enumerate(held_by.tolist()))
-    scorer = _select_idf_scorer(index.idf_method)
-    idf = _build_idf_array(frequencies, len(lengths), scorer, dtype=index.dtype)
-    if index.method not in index.methods_requiring_nonoccurrence:
-        return idf, None
-    mean = lengths.mean()
-    settings = {"l_d": mean, "l_avg": mean, "k1": index.k1, "b": index.b, "delta": index.delta, "dtype": index.dtype}
-    return idf, _build_nonoccurrence_array(frequencies, len(lengths), scorer, _select_tfc_scorer(index.method), **settings)
-
-
-def _parts(ends: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Iterator[tuple[slice, npt.NDArray[np.int64]]]:
-    """Blocks of passages: where their words stand, and for each of these its passage's length."""
-    for start in range(0, len(lengths), _PASSAGES):
-        stop = min(start + _PASSAGES, len(lengths))
-        yield slice(ends[start], ends[stop]), np.repeat(lengths[start:stop], np.diff(ends[start : stop + 1]))
+    if len(store) > _MOST_PASSAGES:
+        raise UsageError(f"bm25: the collection has {len(store):,} passages, at most {_MOST_PASSAGES:,} can be indexed: split it")
+    parts, counted = parts_of(index), folder.path / "blocks"
+    if not any(map(folder.fault, parts)) and not folder.leftovers() and not counted.exists():
+        return
+    with folder.locked():
+        faults = {part: fault for part in parts if (fault := folder.fault(part))}
+        for part, fault in faults.items():
+            folder.report(part, fault)
+        if faults:
+            blocks = IndexFolder(counted, counted)
+            with meter.phase("index"), blocks.locked():
+                _build(folder, blocks, store, tokenizer, index)
+        shutil.rmtree(counted, ignore_errors=True)
 
 
-def _scores(
-    index: bm25s.BM25, times: npt.NDArray[np.float32], idf: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], mean: np.float64
-) -> npt.NDArray[np.float64]:
-    from bm25s.scoring import _select_tfc_scorer
+def _build(folder: IndexFolder, blocks: IndexFolder, store: PassageStore, tokenizer: Any, index: bm25s.BM25) -> None:
+    files = block_parts(len(store))
+    count_words(blocks, files, store, tokenizer)
+    paths = [blocks.path / file.name for file in files]
+    held_by, lengths = totals(paths, len(tokenizer.get_vocab_dict()), len(store))
+    postings = int(held_by.sum())
+    if not postings:
+        shutil.rmtree(blocks.path)
+        raise UsageError("bm25: no passage of the collection holds a word, as the analyzer's pattern and stop words define words")
+    check_index_room(blocks.path, f"{postings:,} postings take {POSTING} bytes each", postings * POSTING)
+    scores = Scores(index, held_by, lengths)
+    with _staged(blocks.path / "merged") as staged:
+        _save_words(index, tokenizer.get_vocab_dict(), held_by, scores, staged)
+        with progress_bar("bm25: sort words", postings, unit="posting") as advance:
+            write_postings(paths, held_by, scores, staged / _DATA, staged / _INDICES, advance)
+        for part in parts_of(index):
+            with atomic_path(folder.path / part.name) as temporary:
+                (staged / part.name).replace(temporary)
+            folder.record(part)
 
-    score = _select_tfc_scorer(index.method)
-    scores: npt.NDArray[np.float64] = idf * score(tf_array=times, l_d=lengths, l_avg=mean, k1=index.k1, b=index.b, delta=index.delta)
-    return scores
+
+def _save_words(index: bm25s.BM25, numbers: dict[str, int], held_by: npt.NDArray[np.int64], scores: Scores, folder: Path) -> None:
+    """Writes everything but the postings, with bm25s' own ``save``. Like bm25s, adds the empty word, which no passage holds."""
+    indptr = np.zeros(len(held_by) + 1, np.int64)
+    np.cumsum(held_by, out=indptr[1:])
+    none = {"data": np.empty(0, np.float32), "indices": np.empty(0, np.int32)}
+    numbers.setdefault("", len(numbers))
+    index.scores = {**none, "indptr": indptr, "num_docs": len(scores.lengths)}
+    index.nonoccurrence_array, index.vocab_dict = scores.absent, {}
+    index.save(str(folder), show_progress=False)
+    save_as_bm25s(numbers, folder / _VOCABULARY)
+    save_vocabulary(numbers, folder)
 
 
-def _by_word(words: npt.NDArray[np.int32], scores: npt.NDArray[np.float32], ends: npt.NDArray[np.int64], vocabulary: int) -> dict[str, Any]:
-    """The postings as bm25s keeps them: word after word, passages in order."""
-    from scipy.sparse import csr_array
-
-    narrow = ends.astype(np.int32) if ends[-1] <= np.iinfo(np.int32).max else ends  # scipy widens words to what ends have
-    columns = csr_array((scores, words, narrow), shape=(len(ends) - 1, vocabulary)).tocsc()
-    return {
-        "data": columns.data,
-        "indices": columns.indices.astype(np.int32, copy=False),
-        "indptr": columns.indptr.astype(np.int64),
-        "num_docs": len(ends) - 1,
-    }
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """An empty folder for files that are being written; goes when the block ends, however it does."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        raise storage_error(error, folder) or error from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""An index that bm25s wrote, searched by compiled code."""
+"""An index that bm25s wrote, or could have written, searched by compiled code."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,26 @@ import numpy.typing as npt
 
 from convbench.errors import StorageError
 
+_KEPT = 1 << 29
+"""Bytes of mapped postings that the process holds on to between queries, about."""
+
+_AROUND = 1 << 21
+"""Bytes that may come with the first ones of a word: Linux maps neighbouring pages together, up to 2 MiB of them."""
+
 
 class BM25Index:
     """Finds the best passages of a bag of words, with the scores of bm25s to the bit.
 
+    Mapped postings that were read are let go when they may come to 512 MiB. The system keeps them in its page cache for as long as it has
+    the memory, and gives them back at little cost; the process does not grow with the collection.
+
     Args:
-        folder: Where ``bm25s.BM25.save`` wrote it.
+        folder: Where ``bm25s.BM25.save`` or ``bm25_build`` wrote it. Compiled code checks no bounds: that the postings are those that were
+            written is for the digests of the folder's manifest to tell, since looking at all of them takes minutes in a large collection.
         mapped: Read the postings where they lie on disk, rather than all of them into memory at once.
 
     Raises:
-        StorageError: The files are damaged; compiled code must not meet them, for it checks no bounds.
+        StorageError: A file is cut, or the files do not belong together.
     """
 
     def __init__(self, folder: Path, *, mapped: bool = True) -> None:
@@ -37,6 +48,8 @@ class BM25Index:
         self._absent: npt.NDArray[np.float32] | None = index.nonoccurrence_array
         if fault := self._fault():
             raise _damaged(folder, fault)
+        self._mappings = [found for array in (self._weights, self._passages) if (found := _mapping(array))]
+        self._read = 0
 
     def best(self, words: Sequence[int], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Rows and scores of every passage that scores above one with none of the words, and at least the k-th best score.
@@ -53,7 +66,16 @@ class BM25Index:
         held = asked[asked < len(self._ends) - 1]  # the empty word of bm25s has a number and no postings
         if not len(held) or k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        return best_passages(self._weights, self._passages, self._ends, self.size, held, self._of_no_word(held), min(k, self.size))
+        found = best_passages(self._weights, self._passages, self._ends, self.size, held, self._of_no_word(held), min(k, self.size))
+        self._let_go(8 * int((self._ends[held + 1] - self._ends[held]).sum()) + 2 * _AROUND * len(held))
+        return found
+
+    def _let_go(self, read: int) -> None:
+        self._read += read
+        if self._read > _KEPT:
+            for mapping in self._mappings:
+                mapping.madvise(mmap.MADV_DONTNEED)  # of a file's pages: nothing is lost
+            self._read = 0
 
     def _fault(self) -> str | None:
         """What of the postings leads out of them, or None."""
@@ -61,8 +83,6 @@ class BM25Index:
             return f"it has {len(self._passages)} passages and {len(self._weights)} weights for {self._ends[-1]} postings"
         if self._ends[0] != 0 or (np.diff(self._ends) < 0).any():
             return "the postings of its words are not in order"
-        if len(self._passages) and not 0 <= self._passages.min() <= self._passages.max() < self.size:
-            return f"a posting names a passage beyond the {self.size} that there are"
         return None
 
     def _of_no_word(self, words: npt.NDArray[np.int64]) -> np.float32:
@@ -80,3 +100,11 @@ def _plain(array: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any]:
     plain: npt.NDArray[Any] = np.asarray(array, dtype=kind).view()
     plain.flags.writeable = False
     return plain
+
+
+def _mapping(array: npt.NDArray[Any]) -> mmap.mmap | None:
+    """The mapped file that an array lies in, or None."""
+    below: Any = array
+    while isinstance(below, np.ndarray):
+        below = below.base
+    return below if isinstance(below, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None

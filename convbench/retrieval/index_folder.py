@@ -24,13 +24,13 @@ class Part(NamedTuple):
 
     Attributes:
         name: Its name in the folder.
-        rows: Vectors it must hold.
-        dim: Their length.
+        rows: Vectors it must hold, or passages whose words it must hold; 0 where neither is meant.
+        dim: Length of a vector.
     """
 
     name: str
-    rows: int
-    dim: int
+    rows: int = 0
+    dim: int = 0
 
 
 class Entry(Config):
@@ -97,14 +97,14 @@ class IndexFolder:
             StorageError: The folder cannot be created or written to.
         """
 
-        def busy() -> None:
-            _log.warning("%s: another process is building this index: waiting for it", self.path)
+        def busy(who: str) -> None:
+            _log.warning("%s: %s is building this index: waiting for it", self.path, who)
 
         try:
-            handle = acquire(self.path / "build.lock", busy)
+            lock = acquire(self.path / "build.lock", busy)
         except OSError as error:
             raise storage_error(error, self.path) or error from error
-        with handle:
+        with lock:
             for path in self.leftovers():
                 path.unlink()
             self._entries = self._read()
