@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from loopback import serving
 
 
 @dataclass
@@ -139,20 +140,5 @@ def file_server(certificate: Path | None = None) -> Iterator[FileServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    http.block_on_close = False  # one may still be hanging
-    server.url = f"{'https' if certificate else 'http'}://127.0.0.1:{http.server_port}"
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        http.socket = context.wrap_socket(http.socket, server_side=True)
-        http.handle_error = lambda *_: None  # type: ignore[method-assign] # a client that does not trust it hangs up
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler, certificate) as server.url:
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()

@@ -16,6 +16,7 @@ from convbench.backends.weights import Stored, stored_tensors
 from convbench.errors import ConvbenchError, ResourceError
 from convbench.io.cache import cache_root, remembered_sha256
 from convbench.io.digests import value_sha256
+from convbench.io.file_state import file_state
 from convbench.io.jsonl import read_json
 from convbench.registry import did_you_mean
 
@@ -157,10 +158,9 @@ def open_checkpoint(name: str, *, offline: bool, revision: str | None = None) ->
     return _read(located, base, _state(located), _state(base or located))
 
 
-def _state(located: LocatedModel) -> tuple[tuple[str, int, int], ...]:
+def _state(located: LocatedModel) -> tuple[tuple[str | int, ...], ...]:
     """The files of a folder: while none of them changes, it need not be read again."""
-    stats = ((str(path.resolve()), path.stat()) for path in sorted(located.path.iterdir()) if path.is_file())
-    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    return tuple((str(path.resolve()), *file_state(path)) for path in sorted(located.path.iterdir()) if path.is_file())
 
 
 @lru_cache(maxsize=8)

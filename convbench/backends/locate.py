@@ -14,6 +14,9 @@ from convbench.io.digests import value_sha256
 _FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a hub repository: no pickled weights, no code."""
 
+_ONE_OF = ["config.json", "adapter_config.json"]
+"""What every model that is loaded has, or every adapter."""
+
 _PICKLED = ["*.bin", "*.pt", "*.pth", "*.ckpt"]
 
 
@@ -134,15 +137,15 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _fetched_before(name: str, revision: str | None) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    """A model's folder in the hub's cache, found by its layout alone: the hub's client asks the network even to look there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True))
+        found = (try_to_load_from_cache(name, file, revision=revision) for file in _ONE_OF)
+        return next((Path(file).parent for file in found if isinstance(file, str)), None)
     except HFValidationError:
         raise ResourceError(f"{name}: no such folder, and not a hub id (expected owner/name)") from None
-    except (LocalEntryNotFoundError, FileNotFoundError):
-        return None
 
 
 def _fetched_now(name: str, revision: str | None) -> Path:

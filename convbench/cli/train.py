@@ -91,15 +91,21 @@ def train_command(
         _dry_run(built, place, offline=offline, as_json=as_json)
         return
     from convbench.training.fine_tune import fine_tune
+    from convbench.training.processes import is_first
 
-    _show(fine_tune(built, out or Path("runs") / f"train-{built.name}", cache=place, offline=offline), as_json=as_json)
+    done = fine_tune(built, out or Path("runs") / f"train-{built.name}", cache=place, offline=offline)
+    if is_first():
+        _show(done, as_json=as_json)
 
 
 def _dry_run(recipe: Recipe, cache: Path, *, offline: bool, as_json: bool) -> None:
     from convbench.training.dry_run import dry_run
     from convbench.training.dry_run_text import show
+    from convbench.training.processes import is_first
 
     found = dry_run(recipe, cache=cache, offline=offline)
+    if not is_first():
+        return
     click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else "\n".join(show(found)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from convbench.io.digests import value_sha256
 from convbench.training.data.examples import Example, passage_key
 from convbench.training.objectives.weighted import Weights
 from convbench.training.rows import Row, Said, Stem, Text, Tokens, apart, together
@@ -31,6 +32,10 @@ class Candidates:
             self.numbers[tokens] = len(self.names)
             self.names.append(name)
         return self.numbers[tokens]
+
+    def inputs(self) -> list[str]:
+        """A short name of each input, in order: equal ones have the same in every process."""
+        return [value_sha256(tokens)[:32] for tokens in self.numbers]
 
 
 @dataclass(slots=True)
@@ -69,16 +74,15 @@ class Batch:
     responses: Candidates
 
     @property
-    def feeds(self) -> list[str]:
-        """The objectives that there is something to compute for."""
+    def counts(self) -> dict[str, int]:
+        """Objective -> what its loss is the mean over: how many anchors choose, or tokens are predicted."""
         lengths = self.response_tokens
-        counts = {
+        return {
             "retrieval": len(self.sessions.positives),
             "response": lengths["response"],
             "identification": len(self.contexts.positives),
             "grounded": lengths["grounded"],
         }
-        return [name for name, count in counts.items() if count]
 
     @property
     def chooses(self) -> bool:

@@ -17,13 +17,16 @@ from convbench.training.data.sampling import Pool, Unit
 from convbench.training.data.sampling import batches as batches_of
 from convbench.training.gradients import gradients
 from convbench.training.leaks import leaks
+from convbench.training.lost_processes import telling_of_lost_processes
 from convbench.training.memory import LOGITS_AT_ONCE, Chunk, Memory, bare_model, described_model, estimate_memory
+from convbench.training.plan import Plan
 from convbench.training.prepare import Prepared, prepare
 from convbench.training.processes import open_accelerator, place
 from convbench.training.recipe import Recipe
 from convbench.training.schedule import Learner, learner, total_steps
 from convbench.training.sharing import Sharing, shareable_pools, sharing
 from convbench.training.turn_rows import TurnRows
+from convbench.training.zero import with_zero
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -77,10 +80,12 @@ class DryRun:
         epochs: How often the training goes through as many examples as the sources hold.
         examples: In the sources.
         examples_a_step: Mean over the whole training; conversations do not fill every batch.
+        plan: The processes, and what each does.
         sharing: How as many processes as a launcher started, or ``SHARDED_OVER``, could share out every batch.
         batches: The first batches, whole, whatever the number of processes.
         computed: The first batch, or this process's share of it.
-        memory: Estimates: for the model whole in each process and sharded, and the same for the configuration of ``memory_of``.
+        memory: Estimates: for the model whole in each process, sharded, and with DeepSpeed where the launcher asks for it; and the same for
+            the configuration of ``memory_of``.
     """
 
     name: str
@@ -92,6 +97,7 @@ class DryRun:
     epochs: float
     examples: int
     examples_a_step: float
+    plan: Plan
     sharing: Sharing
     batches: tuple[BatchShape, ...]
     computed: Computed
@@ -109,6 +115,7 @@ class DryRun:
             "epochs": round(self.epochs, 3),
             "examples": self.examples,
             "examples_a_step": round(self.examples_a_step, 2),
+            "plan": asdict(self.plan),
             "sharing": {**asdict(self.sharing), "first": list(self.sharing.first)},
             "batches": [each.as_json() for each in self.batches],
             "computed": self.computed.as_json(),
@@ -132,6 +139,12 @@ def dry_run(recipe: Recipe, *, cache: Path, offline: bool, batches: int = 2) -> 
         raise UsageError(f"batches: found {batches}, expected at least 1")
     settings, named = recipe.training, _named_model(recipe)
     accelerator = open_accelerator(settings)
+    with telling_of_lost_processes(accelerator):
+        return _dry_run(recipe, named, accelerator, cache=cache, offline=offline, batches=batches)
+
+
+def _dry_run(recipe: Recipe, named: Mapping[str, Module], accelerator: Accelerator, *, cache: Path, offline: bool, batches: int) -> DryRun:
+    settings, plan = recipe.training, Plan.of(recipe.training, accelerator)
     prepared = prepare(recipe, accelerator, cache=cache, offline=offline)
     shared = leaks(prepared.sources, recipe.evaluation, cache)
     steps = total_steps(settings, prepared.pools)
@@ -142,7 +155,7 @@ def dry_run(recipe: Recipe, *, cache: Path, offline: bool, batches: int = 2) -> 
     first = list(islice(stream, batches))
     shapes = tuple(batch_shape(writer, recipe.objectives, list(chain.from_iterable(batch)), prepared.negatives) for batch in first)
     place(module, accelerator)
-    made = learner(module, settings, steps)
+    made = with_zero(learner(module, settings, steps))
     drawn = sum(len(unit) for batch in _whole(prepared.pools, recipe, steps) for unit in batch)
     examples = sum(len(source.examples) for source in prepared.sources)
     computed = _computed(prepared, first[0], made, accelerator)
@@ -156,10 +169,11 @@ def dry_run(recipe: Recipe, *, cache: Path, offline: bool, batches: int = 2) -> 
         epochs=drawn / examples,
         examples=examples,
         examples_a_step=drawn / steps,
+        plan=plan,
         sharing=_sharing(prepared, steps, accelerator.num_processes),
         batches=shapes,
         computed=computed,
-        memory=tuple(_memory(recipe, models, _largest(recipe, shapes), accelerator.num_processes)),
+        memory=tuple(_memory(recipe, models, _largest(recipe, shapes), plan)),
     )
 
 
@@ -215,10 +229,13 @@ def _largest(recipe: Recipe, shapes: Sequence[BatchShape]) -> Chunk:
     return Chunk(max(tokens, chosen.chunk_tokens), max(width, widest), LOGITS_AT_ONCE if predicted else 0)
 
 
-def _memory(recipe: Recipe, models: Mapping[str, Module], chunk: Chunk, processes: int) -> Iterator[Memory]:
+def _memory(recipe: Recipe, models: Mapping[str, Module], chunk: Chunk, plan: Plan) -> Iterator[Memory]:
+    over = plan.processes if plan.processes > 1 else SHARDED_OVER
     for name, model in models.items():
-        for over in (1, processes if processes > 1 else SHARDED_OVER):
-            yield estimate_memory(model, recipe.tuning, chunk, name=name, precision=recipe.training.precision, processes=over)
+        for processes, zero in ((1, False), (over, False), *([(over, True)] if plan.zero else [])):
+            yield estimate_memory(
+                model, recipe.tuning, chunk, name=name, precision=recipe.training.precision, processes=processes, zero=zero
+            )
 
 
 def _named_model(recipe: Recipe) -> dict[str, Module]:

@@ -15,6 +15,7 @@ def show(found: DryRun) -> list[str]:
     lines = [f"{found.name}: {found.model}"]
     lines += [
         f"{found.steps:,} steps of {found.examples_a_step:,.1f} examples on average; {found.examples:,} in all: {found.epochs:,.2f} epochs",
+        found.plan.describe(),
         found.sharing.describe(),
         *_section("sources", _sources(found)),
         *_section("contamination", _shared(found)),
@@ -87,8 +88,14 @@ def _memory(estimates: Sequence[Memory]) -> Iterator[str]:
         yield f"{model}: {pair[0].parameters:,} parameters, {pair[0].learnt:,} learnt; a chunk of {chunk.tokens:,} tokens"
         names = [name for name, _ in pair[0].rows()]
         columns = [[size for _, size in each.rows()] for each in pair]
-        heads = ["whole" if each.processes == 1 else f"sharded over {each.processes}" for each in pair]
+        heads = [_head(each) for each in pair]
         yield from (f"  {line}" for line in _table([("", *heads), *zip(names, *columns, strict=True)], right=True))
+
+
+def _head(each: Memory) -> str:
+    if each.processes == 1:
+        return "whole"
+    return f"ZeRO over {each.processes}" if each.zero else f"sharded over {each.processes}"
 
 
 def _table(rows: Sequence[Sequence[str]], *, right: bool = False) -> Iterator[str]:

@@ -27,6 +27,7 @@ from convbench.training.leaks import leaks
 from convbench.training.log import read_log
 from convbench.training.logs import LOG
 from convbench.training.loop import Trained, train
+from convbench.training.lost_processes import telling_of_lost_processes
 from convbench.training.output import write_adapter, write_checkpoint, write_merged
 from convbench.training.prepare import Prepared, prepare
 from convbench.training.processes import on_first, open_accelerator
@@ -35,6 +36,7 @@ from convbench.training.sharding import is_sharded
 from convbench.training.trainable import Trainable, open_trainable
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,11 @@ def fine_tune(recipe: Recipe, out: Path, *, cache: Path, offline: bool) -> FineT
         ConvbenchError: Anything that a user can act on; finished work stays.
     """
     accelerator = open_accelerator(recipe.training)
+    with telling_of_lost_processes(accelerator):
+        return _fine_tuned(recipe, out, accelerator, cache=cache, offline=offline)
+
+
+def _fine_tuned(recipe: Recipe, out: Path, accelerator: Accelerator, *, cache: Path, offline: bool) -> FineTuned:
     prepared = prepare(recipe, accelerator, cache=cache, offline=offline)
     found = on_first(lambda: _contamination(prepared, cache), accelerator)
     trained = train(

@@ -24,7 +24,10 @@ class Values(Protocol):
 
     @property
     def losses(self) -> Mapping[str, float]:
-        """Objective -> its loss before it is weighted, of those that the batch feeds, and ``total``: their weighted sum."""
+        """Objective -> its loss before it is weighted, of those that are computed, and ``total``: their weighted sum.
+
+        The mean over processes is the batch's loss.
+        """
 
     @property
     def tokens(self) -> int:
@@ -99,7 +102,7 @@ def gradients(
     if is_part(norm):
         norm = norm.full_tensor()
     everyone = gathered_objects([(dict(values.losses), values.tokens, tuple(values.ids)) for values in own], accelerator)
-    found = [losses for losses, _, _ in everyone]
+    found = [_of_all([losses for losses, _, _ in everyone[number :: len(batches)]]) for number in range(len(batches))]
     names = dict.fromkeys(name for losses in found for name in losses if name != TOTAL)
     return Gradients(
         losses={name: _mean([losses[name] for losses in found if name in losses]) for name in names},
@@ -119,6 +122,12 @@ def _backward(step: Step, units: Sequence[Unit], parts: int, accelerator: Accele
 
     with accelerator.autocast():
         return step.backward(units, backward)
+
+
+def _of_all(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The losses of a batch from those of its shares, one a process: their mean, 0 where a process did not compute one."""
+    names = dict.fromkeys(name for losses in shares for name in losses)
+    return {name: _mean([losses.get(name, 0.0) for losses in shares]) for name in names}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from convbench.errors import UsageError
-from convbench.io.lock import acquire
+from convbench.io.lock import Lock, acquire
 
 
-def locked(path: Path, busy: UsageError, what: str) -> IO[str]:
-    """Locks a folder; closing the handle gives it up.
+def locked(path: Path, busy: Callable[[str], UsageError], what: str) -> Lock:
+    """Locks a folder; closing the lock gives it up.
 
     Args:
         path: The lock file in it.
-        busy: Raised where another process holds the lock.
+        busy: The error to raise where another process holds the lock, made of words for that process.
         what: What the folder is for, in a message.
 
     Raises:
-        UsageError: There is no place for the folder, or ``busy``.
+        UsageError: There is no place for the folder, or what ``busy`` gives.
         StorageError: It cannot be written to.
     """
 
-    def refuse() -> None:
-        raise busy
+    def refuse(who: str) -> None:
+        raise busy(who)
 
     try:
         return acquire(path, refuse)

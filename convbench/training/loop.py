@@ -13,11 +13,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convbench.errors import InvariantError, UsageError
 from convbench.io.atomic import write_text
 from convbench.io.digests import value_sha256
+from convbench.io.lock import Lock
 from convbench.progress import progress_bar
 from convbench.training.checkpoints import Checkpoints, Standing, snapshot
 from convbench.training.data.sampling import Pool, batches
@@ -30,6 +31,7 @@ from convbench.training.randomness import random_state, set_random_state
 from convbench.training.schedule import Learner, learner, total_steps
 from convbench.training.sharding import full_state
 from convbench.training.train_settings import TrainSettings
+from convbench.training.zero import with_zero
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -111,7 +113,7 @@ def train(
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.keep, told)
     with _alone(folder, accelerator):
         place(model, accelerator)
-        made = learner(model, settings, steps)
+        made = with_zero(learner(model, settings, steps))
         set_seed(settings.seed, device_specific=True)
         standing = on_first(lambda: _opened(checkpoints, folder), accelerator)
         if standing.step:
@@ -227,11 +229,14 @@ def _digest(pools: Sequence[Pool]) -> str:
 @contextmanager
 def _alone(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """Keeps a second training out of the folder."""
-    busy = UsageError(f"{folder}: another process is training in this folder; wait for it or choose another")
-    held: list[IO[str]] = []
+    held: list[Lock] = []
+
+    def busy(who: str) -> UsageError:
+        return UsageError(f"{folder}: {who} is training in this folder; wait for it or choose another")
+
     on_first(lambda: held.append(locked(folder / ".lock", busy, "training")), accelerator)
     try:
         yield
     finally:
-        for handle in held:
-            handle.close()
+        for lock in held:
+            lock.close()

@@ -3,6 +3,8 @@
 **Counted exactly**: weights, gradients and AdamW's two moments, tensor by tensor on torch's meta device, which has shapes and no numbers.
 A plain run holds them whole. A sharded one (``training.sharding``) keeps a part of weights and moments, each tensor cut along its first
 dimension, and during an update whole weights in the precision of computing and whole gradients besides, in float32 where that is bf16.
+With DeepSpeed (``training.zero``) weights and gradients are whole, and a process has its part of the moments and of a copy of what is
+learnt.
 
 **Estimated**: what the backward pass needs of the largest chunk. With ``c`` bytes a number in the precision of computing, ``s`` in that of
 the states between layers, hidden size ``d``, all query heads together ``q``, inner size ``f``, a layer keeps of each token
@@ -69,9 +71,10 @@ class Memory:
     Attributes:
         model: The model.
         processes: Among how many everything is shared out; 1: nothing is.
+        zero: Whether DeepSpeed shares out what it can, and not FSDP2.
         parameters: Of the whole model, low-rank matrices included.
         learnt: Those of them that are tuned.
-        weights: Weights between updates: all of them, or the process's part.
+        weights: Weights between updates: all of them, or the process's part; with DeepSpeed its part of the copy besides.
         computing: Besides, during an update: sharded weights made whole, or copies of linear layers in lower precision.
         gradients: Of what is tuned, whole.
         moments: AdamW's two of every tuned parameter.
@@ -85,6 +88,7 @@ class Memory:
 
     model: str
     processes: int
+    zero: bool
     parameters: int
     learnt: int
     weights: int
@@ -179,6 +183,7 @@ def estimate_memory(
     name: str,
     precision: Literal["fp32", "bf16"],
     processes: int = 1,
+    zero: bool = False,
 ) -> Memory:
     """Estimates what a process needs.
 
@@ -189,8 +194,9 @@ def estimate_memory(
         name: What the estimate calls the model.
         precision: Of the training.
         processes: Among how many the model is sharded; 1: it is whole in each.
+        zero: It is whole in each all the same, and DeepSpeed shares out AdamW's state.
     """
-    sharded, mixed = processes > 1, precision == "bf16"
+    sharded, mixed = processes > 1 and not zero, precision == "bf16"
     own = [(tuple(weight.shape), weight.element_size()) for weight in model.parameters()]
     low_rank = low_rank_matrices(model, tuning.lora) if tuning.lora else []
     tensors, learnt = [*own, *low_rank], low_rank if tuning.lora else own
@@ -203,16 +209,18 @@ def estimate_memory(
     added = kept_by_low_rank(model, tuning.lora, computing) if tuning.lora else 0
     ends = 2 * sizes.hidden * states
     gathered = 2 * parameters if mixed else _bytes(tensors)
+    part = 4 * -(-_numbers(learnt) // processes)
     copied = 2 * _numbers(_copied(model, low_rank)) if mixed else 0
     return Memory(
         model=name,
         processes=processes,
+        zero=zero,
         parameters=parameters,
         learnt=_numbers(learnt),
-        weights=_bytes(tensors, processes),
+        weights=_bytes(tensors) + part if zero else _bytes(tensors, processes),
         computing=gathered if sharded else copied,
         gradients=4 * _numbers(learnt) if sharded and mixed else _bytes(learnt),
-        moments=2 * _bytes(learnt, processes),
+        moments=2 * part if zero else 2 * _bytes(learnt, processes),
         masks=chunk.tokens * chunk.width * (sizes.kinds * computing + 9),
         logits=min(chunk.predicted, LOGITS_AT_ONCE) * sizes.vocabulary * (computing + 8),
         kept=chunk.tokens * (sizes.layers * layer + added + ends),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
 from convbench.harness.spec import DatasetSpec, RunSpec
 from convbench.io.atomic import write_text
-from convbench.io.digests import value_sha256
+from convbench.io.digests import file_sha256, value_sha256
 from convbench.io.jsonl import dump_line
 from convbench.meter import Meter
 from convbench.systems.base import Workplace
@@ -168,6 +169,6 @@ def _with_responses(dataset: DatasetSpec, cache: Path) -> DatasetSpec:
     queries = [(turn.id, f"{turn.rewrite or turn.query}\n{gold_response(turn, None)}".strip()) for turn in opened.turns]
     text = "".join(dump_line({"turn_id": turn_id, "rewrite": query}) for turn_id, query in queries)
     path = cache / "mining" / f"queries-{value_sha256(text)[:32]}.jsonl"
-    if not path.exists():
+    if not (path.exists() and file_sha256(path) == hashlib.sha256(text.encode()).hexdigest()):
         write_text(path, text)
     return dataset.model_copy(update={"rewrites": str(path.absolute())})

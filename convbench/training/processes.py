@@ -6,6 +6,7 @@ times (chunked gradients), which that wrapper does not see or sees too often. Wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from convbench.errors import ConvbenchError, UsageError
 from convbench.training.sharding import is_sharded, shard, wants_sharding, whole_weights
 from convbench.training.train_settings import TrainSettings
+from convbench.training.zero import ASKED, zero_stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -34,12 +36,14 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import DistributedType
 
+    zero_stage()  # what it cannot do is refused before anything is opened
     try:
-        accelerator = Accelerator(
-            cpu=settings.device == "cpu",
-            mixed_precision="bf16" if settings.precision == "bf16" else "no",
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
-        )
+        with _by_ourselves(ASKED):
+            accelerator = Accelerator(
+                cpu=settings.device == "cpu",
+                mixed_precision="bf16" if settings.precision == "bf16" else "no",
+                kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+            )
     except ValueError as error:  # of accelerate's state, of which a process has one; also what it cannot do on this machine
         raise UsageError(
             f"accelerate refuses precision {settings.precision} with device {settings.device}: {error} "
@@ -53,6 +57,17 @@ def open_accelerator(settings: TrainSettings) -> Accelerator:
     if settings.batch_size % accelerator.num_processes:
         raise UsageError(f"batch_size {settings.batch_size} over {accelerator.num_processes} processes: expected a multiple of that number")
     return accelerator
+
+
+@contextmanager
+def _by_ourselves(variable: str) -> Iterator[None]:
+    """Hides from accelerate what its launcher set: it would want DeepSpeed in every pass, and ``training.zero`` has it after them."""
+    before = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[variable] = before
 
 
 def forget_accelerator() -> None:
@@ -120,6 +135,13 @@ def _same_weights(model: Module, accelerator: Accelerator) -> None:
     if accelerator.num_processes > 1:
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.data.copy_(broadcast(tensor.data.to(accelerator.device)))
+
+
+def is_first() -> bool:
+    """Whether this is the first process of those that a launcher started, or the only one: the one that speaks for all."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
 
 
 def gathered_objects(own: Sequence[T], accelerator: Accelerator) -> list[T]:

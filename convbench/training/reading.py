@@ -22,14 +22,14 @@ class ChunkReader:
     Args:
         model: What is tuned.
         weights: Of ``response`` and ``grounded``.
-        tokens: Objective -> tokens that the batch predicts for it: what its loss is the mean over.
+        tokens: Objective -> tokens that the batch predicts for it: what its loss is the mean over (``average_counts``).
         label_smoothing: Of the loss.
 
     Attributes:
         losses: Objective -> its loss so far, without a graph and not weighted.
     """
 
-    def __init__(self, model: Trainable, weights: Mapping[str, float], tokens: Mapping[str, int], label_smoothing: float) -> None:
+    def __init__(self, model: Trainable, weights: Mapping[str, float], tokens: Mapping[str, float], label_smoothing: float) -> None:
         self._model, self._weights, self._tokens, self._label_smoothing = model, weights, tokens, label_smoothing
         self.losses: dict[str, Tensor] = {}
 

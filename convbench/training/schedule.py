@@ -25,7 +25,7 @@ class Learner:
 
     Attributes:
         model: The model; those of its parameters that require gradients are learnt.
-        optimizer: AdamW over them.
+        optimizer: AdamW over them, or what looks like one (``training.zero``).
         schedule: Sets the optimizer's learning rate.
     """
 

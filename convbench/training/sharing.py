@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
+from convbench.training.counting import CONTRASTIVE
 from convbench.training.data.sampling import Pool, Unit, conversation_pools, turn_pools
 from convbench.training.data.sources import Source
 from convbench.training.objectives.weighted import Weights
-
-CONTRASTIVE = ("retrieval", "identification")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from convbench.backends.sessions import can_share
 from convbench.backends.turn_inputs import NEW_TOKENS
 from convbench.errors import UsageError
 from convbench.training.batch import Batch, assemble
-from convbench.training.choosing import check_same_everywhere, choosing_loss, in_order
+from convbench.training.choosing import choosing_loss, in_order
 from convbench.training.chunked_gradients import backward_in_chunks
+from convbench.training.counting import average_counts
 from convbench.training.data.examples import Example
 from convbench.training.objectives.weighted import Weights
 from convbench.training.passes import Pass, in_chunks, whole_batch
@@ -82,7 +83,8 @@ class StepValues:
     """What a step was.
 
     Attributes:
-        losses: Objective -> its value before it was weighted, of the objectives that were computed, and ``total``: their weighted sum.
+        losses: Objective -> its value before it was weighted, of the objectives that were computed, and ``total``: their weighted sum. Of
+            several processes: the mean over them, 0 where one did not compute it, is the loss of the whole batch.
         tokens: Tokens that were read, padding not counted, a chunk's second reading neither.
         ids: The examples.
     """
@@ -96,7 +98,8 @@ class JointStep:
     """Computes the losses of batches.
 
     With several processes, passages and responses of all of them are candidates, and each process's batch must feed the same contrastive
-    objectives. The responses' likelihood is the mean over a process's own tokens.
+    objectives. Losses are means over the sessions, contexts and tokens of all of them: averaged over processes, losses and gradients are
+    those of one process with the whole batch.
 
     Args:
         model: What is tuned.
@@ -125,10 +128,10 @@ class JointStep:
         Raises:
             UsageError: The batch feeds no objective that has a weight, or a question is too long.
         """
-        batch, chunks, reader = self._read(examples, negatives)
+        batch, chunks, reader, counts = self._read(examples, negatives)
         found: dict[str, float] = {}
         if batch.chooses:
-            loss = partial(self._contrastive, batch, chunks, found)
+            loss = partial(self._contrastive, batch, chunks, counts, found)
             backward_in_chunks(chunks, reader.encode, loss, backward=backward, apart=self._apart)
         else:
             for number, chunk in enumerate(chunks):
@@ -151,7 +154,7 @@ class JointStep:
         """
         import torch
 
-        batch, chunks, reader = self._read(examples, negatives)
+        batch, chunks, reader, counts = self._read(examples, negatives)
         found: dict[str, float] = {}
         module = self._model.module
         was_training = module.training
@@ -166,13 +169,15 @@ class JointStep:
                     if encoded.own is not None:
                         encoded.own()
                 if batch.chooses:
-                    self._contrastive(batch, chunks, found, {kind: torch.cat(each) for kind, each in parts.items()})
+                    self._contrastive(batch, chunks, counts, found, {kind: torch.cat(each) for kind, each in parts.items()})
         finally:
             module.train(was_training)
         return self._values(found, reader)
 
-    def _read(self, examples: Sequence[Example], negatives: Mapping[str, Sequence[Passage]]) -> tuple[Batch, list[list[Pass]], ChunkReader]:
-        """The batch, in which chunks it is read, and what reads them."""
+    def _read(
+        self, examples: Sequence[Example], negatives: Mapping[str, Sequence[Passage]]
+    ) -> tuple[Batch, list[list[Pass]], ChunkReader, dict[str, float]]:
+        """The batch, in which chunks it is read, what reads them, and what losses are means over."""
         settings = self._settings
         batch = assemble(
             self._writer,
@@ -182,27 +187,32 @@ class JointStep:
             most_negatives=settings.negatives,
             earlier_responses=settings.earlier_responses,
         )
-        if not batch.feeds:
+        counts = average_counts(batch)
+        if not counts:  # in any process: all of them stop
             ids, counted = ", ".join(example.id for example in examples[:3]), [name for name, weight in self._weights.items() if weight]
             raise UsageError(
                 f"a batch of {len(examples)} examples (first: {ids or 'none'}) feeds none of the objectives that have a weight: "
                 f"{', '.join(counted)}; give the sources these objectives, or the objectives of the sources a weight"
             )
-        check_same_everywhere(batch)
         texts, rows = batch.packed(settings.row_tokens) if settings.packed else batch.plain()
         chunks = whole_batch(texts, rows) if settings.chunk_tokens is None else in_chunks(texts, rows, settings.chunk_tokens)
-        return batch, chunks, ChunkReader(self._model, self._weights, batch.response_tokens, settings.label_smoothing)
+        return batch, chunks, ChunkReader(self._model, self._weights, counts, settings.label_smoothing), counts
 
     @property
     def _weights(self) -> dict[str, float]:
         return asdict(self._settings.weights)
 
     def _contrastive(
-        self, batch: Batch, chunks: Sequence[Sequence[Pass]], found: dict[str, float], vectors: Mapping[str, Tensor]
+        self,
+        batch: Batch,
+        chunks: Sequence[Sequence[Pass]],
+        counts: Mapping[str, float],
+        found: dict[str, float],
+        vectors: Mapping[str, Tensor],
     ) -> Tensor:
         """The weighted sum of the contrastive objectives; what each was goes to ``found``."""
         orders = {kind: vectors_of(chunks, kind) for kind in vectors}
-        loss = choosing_loss(batch, self._settings.weights, self._settings.temperature, in_order(vectors, orders))
+        loss = choosing_loss(batch, self._settings.weights, self._settings.temperature, in_order(vectors, orders), counts)
         found |= loss.values
         return loss.total
 

@@ -59,6 +59,17 @@ def opened(folder: Path) -> Checkpoint:
     return open_checkpoint(str(folder), offline=True)
 
 
+def test_another_file_of_the_same_size_and_time_is_read(copy: Path) -> None:
+    config, stat = copy / "config.json", (copy / "config.json").stat()
+    before = opened(copy).config["num_attention_heads"]
+    text = config.read_text(encoding="utf-8")
+    assert text.count(f'"num_attention_heads": {before}') == 1
+    config.write_text(text.replace(f'"num_attention_heads": {before}', '"num_attention_heads": 1'), encoding="utf-8")
+    os.utime(config, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a copy that keeps times overwrites it
+    assert (config.stat().st_size, config.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert opened(copy).config["num_attention_heads"] == 1 != before
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(ResourceError) as caught:
         opened(folder)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripted_server import file_server
 
 from convbench.backends import locate
 from convbench.backends.locate import PackagedModel, locate_model, split_revision
@@ -131,6 +132,25 @@ class TestHub:
         for revision in (None, "main", COMMIT):
             located = locate_model("owner/fetched", offline=True, revision=revision)
             assert (located.path, located.revision, located.sha256) == (snapshot, COMMIT, DIGEST)
+
+    @pytest.mark.parametrize("config", ["config.json", "adapter_config.json"])
+    def test_looking_for_it_sends_nothing(self, tmp_path: Path, config: str) -> None:
+        snapshot = checkpoint(tmp_path / "hub" / "models--owner--fetched" / "snapshots" / COMMIT, "model.safetensors", config)
+        code = (
+            "from convbench.backends.locate import locate_model; from convbench.errors import ResourceError\n"
+            f"print(locate_model('owner/fetched', offline=True, revision='{COMMIT}').path)\n"
+            "try: locate_model('owner/never-fetched', offline=True)\n"
+            "except ResourceError as error: print(error)"
+        )
+        known = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        with file_server() as hub:
+            own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub")}
+            done = subprocess.run(
+                [sys.executable, "-c", code], env={**known, **own}, capture_output=True, text=True, timeout=60, check=True
+            )
+            assert hub.asked == []
+        assert done.stdout.splitlines()[0] == str(snapshot)
+        assert "--offline forbids fetching it" in done.stdout.splitlines()[1]
 
     def test_an_unknown_id_is_refused_offline(self, hub_cache: Path) -> None:
         message = refusal("owner/never-fetched")

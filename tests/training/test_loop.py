@@ -232,10 +232,10 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_second_training_in_the_folder_is_refused(tmp_path: Path) -> None:
-    def busy() -> None:
+    def busy(_: str) -> None:
         raise AssertionError
 
-    with acquire(tmp_path / ".lock", busy), pytest.raises(UsageError, match="another process is training in this folder"):
+    with acquire(tmp_path / ".lock", busy), pytest.raises(UsageError, match=r"another process \(pid \d+\) is training in this folder"):
         run(tmp_path)
     file = tmp_path / "file"
     file.write_text("")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from convbench.datasets.download.fetch import fetch
 from convbench.datasets.download.hub import cached_file, from_hub, hub_cache
 from convbench.datasets.download.manifest import DownloadFile
 from convbench.datasets.download.places import Places
-from convbench.datasets.download.record import FileRecord, content_of, read_record, record_of
+from convbench.datasets.download.record import FileRecord, read_record, record_of, with_content, written_record
 from convbench.datasets.download.room import check_room
 from convbench.datasets.download.transfer import NO_ROOM
 from convbench.datasets.download.unpack import unpack
@@ -64,7 +64,7 @@ def obtain(files: Sequence[DownloadFile], places: Places, *, offline: bool, pati
         DataError: What lies in a file's place is another file, or an archive is not as it should be.
         StorageError: There is no room.
     """
-    with closing(acquire(places.lock, lambda: _log.info("%s: another process fetches these files: waiting for it", places.root))):
+    with closing(acquire(places.lock, lambda who: _log.info("%s: %s fetches these files: waiting for it", places.root, who))):
         places.ready.unlink(missing_ok=True)
         found = {file.name: _there(file, places) for file in files}
         missing = [file for file in files if found[file.name] is None]
@@ -95,8 +95,18 @@ def _there(file: DownloadFile, places: Places) -> Obtained | None:
     digests = digests_of(path, file)
     if wrong := difference(file, path.stat().st_size, digests):
         raise DataError(path, f"{wrong}: this is not the file of {file.source}; remove it, or put the right one there")
+    _refuse_changed(file, path, digests, places)
     _tell(doubt(file, digests))
     return _finished(file, places, "copy of yours", record_of(file, path, digests, "a copy that lay there"))
+
+
+def _refuse_changed(file: DownloadFile, path: Path, digests: Mapping[str, str], places: Places) -> None:
+    """Where nobody published a digest, the one that was computed when the file came is what it is held to."""
+    before = written_record(places, file)
+    if file.unpack is None and before is not None and before.digests.get("sha256") not in (None, digests["sha256"]):
+        was = f"it was {before.digests['sha256']} when it came ({before.source})"
+        advice = f"remove it to have it fetched again, or remove {places.record(file.name)} to keep it as it is"
+        raise DataError(path, f"its sha256 is {digests['sha256']}, and {was}: {advice}")
 
 
 def _obtained(file: DownloadFile, places: Places, *, offline: bool, patience: Patience) -> Obtained:
@@ -126,8 +136,7 @@ def _unpacked(file: DownloadFile, places: Places, how: How, record: FileRecord) 
     into = places.file(file.unpack.into)
     _log.info("%s: unpacking", file.name)
     unpack(places.file(file.name), file.unpack, into)
-    files, count = content_of(into)
-    done = replace(record, files=files, bytes=count)
+    done = with_content(record, into)
     done.write(places)
     if how == "fetched":
         places.file(file.name).unlink(missing_ok=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Own = TypeVar("Own")
 
 
 def gathered(rows: Tensor) -> Tensor:
     """The rows of every process: this one's first, then the others' in order of rank.
 
-    A row's gradient is the sum of what all processes' losses want of it, each process being told its own rows' part. With losses that are
-    means over equally many anchors, and gradients averaged over processes as data-parallel training does, this is the gradient of one
-    process with the whole batch. Every process must call this, and take the backward pass through the result, equally often and in the same
-    order. Numbers of rows may differ.
+    A row's gradient is the sum of what all processes' losses want of it, each process being told its own rows' part. With losses whose mean
+    over processes is that of the whole batch, and gradients averaged over processes as data-parallel training does, this is the gradient of
+    one process with the whole batch. Every process must call this, and take the backward pass through the result, equally often and in the
+    same order. Numbers of rows may differ.
 
     Args:
         rows: Shape (n, d).
@@ -56,12 +58,26 @@ def gathered_names(names: Sequence[str]) -> list[str]:
     """
     from torch import distributed
 
-    if not _together():
-        return list(names)
-    everyone: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(everyone, list(names))
-    own = everyone.pop(distributed.get_rank())
+    everyone = everywhere(list(names))
+    own = everyone.pop(distributed.get_rank() if _together() else 0)
     return [*own, *(name for other in everyone for name in other)]
+
+
+def everywhere(own: Own) -> list[Own]:
+    """What every process has, in order of rank: something plain, such as names or counts. All must call this."""
+    from torch import distributed
+
+    if not _together():
+        return [own]
+    everyone: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, own)
+    return everyone
+
+
+def repeated(names: Sequence[str]) -> list[bool]:
+    """Whether each name stands there before."""
+    first: dict[str, int] = {}
+    return [first.setdefault(name, place) != place for place, name in enumerate(names)]
 
 
 def _together() -> bool:

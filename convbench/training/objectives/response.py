@@ -46,19 +46,21 @@ def response_loss(
     return total
 
 
-def per_token(lengths: Sequence[int], tokens: int | None = None) -> Tensor:
+def per_token(lengths: Sequence[int], tokens: float | None = None) -> Tensor:
     """Weights with which every token counts the same, as in the parent system's code.
 
     Args:
         lengths: Of the responses, in tokens.
-        tokens: Among how many the mean is taken: those of the whole batch, where these are part of it; None: these.
+        tokens: Among how many the mean is taken: those of the whole batch, where these are part of it, or a process's share of them on
+            average; None: these.
 
     Returns:
         Shape (tokens,), float32.
     """
     import torch
 
-    return torch.full((sum(lengths),), 1 / max(sum(lengths) if tokens is None else tokens, 1))
+    over = sum(lengths) if tokens is None else tokens
+    return torch.full((sum(lengths),), 1 / over if over else 0.0)
 
 
 def per_response(lengths: Sequence[int], responses: int | None = None) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from convbench.errors import ConvbenchError, StorageError, UsageError
 from convbench.harness.agree import agree
 from convbench.harness.agreement_file import Whose
+from convbench.io.lock import Lock
 from convbench.metrics.selection import Selection
 from convbench.training.fine_tune import CHECKPOINT, RUNS, fine_tune
 from convbench.training.locking import locked
@@ -105,7 +105,7 @@ def finish_cells(shop: Workshop, cells: Sequence[Cell]) -> list[ConvbenchError]:
 
 def _finish(shop: Workshop, cell: Cell) -> None:
     folder = cell.folder(shop.out)
-    with _locked(folder, f"{cell}: another process is at work on it; it is left to that one"):
+    with _locked(folder, lambda who: f"{cell}: {who} is at work on it; it is left to that one"):
         found = shop.held(cell, shop.origin(cell))
         wanted = (*shop.study.evidence, *(f"agreement {whose}" for whose in shop.study.agreement))
         if found is None or not set(wanted) <= set(found.asked):
@@ -114,9 +114,9 @@ def _finish(shop: Workshop, cell: Cell) -> None:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # what a training goes on from is large, and this one is done
 
 
-def _locked(folder: Path, message: str) -> IO[str]:
-    """The lock of a cell's folder; ``BusyError`` with this message where another process holds it."""
-    return locked(folder / ".cell.lock", BusyError(message), "study")
+def _locked(folder: Path, message: Callable[[str], str]) -> Lock:
+    """The lock of a cell's folder; ``BusyError`` with a message where another process, for which it is given words, holds it."""
+    return locked(folder / ".cell.lock", lambda who: BusyError(message(who)), "study")
 
 
 def _trained(shop: Workshop, cell: Cell) -> CellFile:
@@ -147,7 +147,7 @@ def _put_together(shop: Workshop, cell: Cell) -> CellFile:
     if lacking := [part for part, found in parts.items() if found is None]:
         message = f"{cell}: needs {' and '.join(map(str, lacking))} to be finished first; run the study again then"
         for part in lacking:  # where another process is at work on one, that is no error
-            _locked(part.folder(shop.out), message).close()
+            _locked(part.folder(shop.out), lambda _: message).close()
         raise UsageError(message)
     folder, runs = cell.folder(shop.out), dict[str, str]()
     rankings, responses = (found.runs for found in parts.values() if found is not None)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import random
 import shutil
 import subprocess
@@ -94,6 +96,31 @@ class TestOneFile:
         places.file(file.name).unlink()
         assert [each.how for each in obtained([file], places)] == ["fetched"]
 
+    @pytest.mark.parametrize("how", ["overwritten", "replaced"])
+    def test_another_file_of_the_same_size_and_time_is_seen(self, server, places, tmp_path, how):
+        file = wanted(f"{server.url}/f")
+        obtained([file], places)
+        place, stat = places.file(file.name), places.file(file.name).stat()
+        written = place if how == "overwritten" else tmp_path / "new"
+        written.write_bytes(bytes(reversed(CONTENT)))
+        os.utime(written, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        written.replace(place)
+        assert (place.stat().st_size, place.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        with pytest.raises(DataError, match="this is not the file of"):
+            obtained([file], places)
+
+    def test_a_record_of_an_older_version_is_not_trusted_without_a_look(self, server, places):
+        file = wanted(f"{server.url}/f")
+        [first] = obtained([file], places)
+        old = {
+            "name": file.name,
+            "size": first.record.size,
+            "mtime_ns": first.path.stat().st_mtime_ns,
+            "digests": dict(first.record.digests),
+        }
+        places.record(file.name).write_text(json.dumps(old))
+        assert [each.how for each in obtained([file], places) + obtained([file], places)] == ["copy of yours", "there before"]
+
     def test_a_touched_file_is_read_again_and_found_good(self, server, places):
         file = wanted(f"{server.url}/f")
         obtained([file], places)
@@ -172,6 +199,26 @@ class TestArchives:
         assert two.read_bytes() == expected
         assert not (first.path / "new").exists()
         assert len(server.asked) == 2
+
+    def test_other_content_of_the_same_size_and_time_is_made_again(self, server, places, packed):
+        [first] = obtained([packed], places)
+        two = first.path / "data" / "two.jsonl"
+        expected, stat = two.read_bytes(), two.stat()
+        two.write_bytes(bytes(reversed(expected)))
+        os.utime(two, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        obtained([packed], places)
+        assert two.read_bytes() == expected
+
+    def test_content_that_was_copied_is_read_again_once(self, server, places, packed, tmp_path):
+        [first] = obtained([packed], places)
+        shutil.copytree(first.path, tmp_path / "copy")
+        shutil.rmtree(first.path)
+        (tmp_path / "copy").rename(first.path)
+        [second] = obtained([packed], places)
+        assert (second.how, second.record.content) == ("there before", first.record.content)
+        assert second.record.state != first.record.state
+        assert obtained([packed], places)[0].record == second.record
+        assert len(server.asked) == 1
 
     def test_an_archive_that_was_fetched_and_not_unpacked(self, server, places, packed):
         """As a call leaves it that is killed while it unpacks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -127,10 +128,10 @@ def test_paths_of_an_arm_begin_at_the_studys_folder_and_its_mixture_gets_the_pla
 
 def test_a_cell_that_another_process_has_is_left_to_it(tmp_path):
     path = write_files(tmp_path, recipe(), study())
-    with acquire(tmp_path / "out" / "arms" / "full" / "seed-0" / ".cell.lock", lambda: None):
+    with acquire(tmp_path / "out" / "arms" / "full" / "seed-0" / ".cell.lock", lambda _: None):
         found = convbench("train", "study", path, "--out", tmp_path / "out", "--offline", "--arm", "full", "--seed", "0")
     assert found.code == 0
-    assert "full, seed 0: another process is at work on it" in found.err
+    assert f"full, seed 0: another process (pid {os.getpid()}) is at work on it" in found.err
     assert "no cell is finished yet" in found.err
 
 
