@@ -39,7 +39,7 @@ def example() -> tuple[Turn, Passage]:
     """The third turn of the first bundled conversation that has one, and its gold passage."""
     dataset = open_dataset(DatasetRequest(_DATASET))
     turn = next(turn for turn in dataset.turns if turn.number == _TURN)
-    passage = next(passage for passage in dataset.adapter.collection().passages() if passage.id in turn.gold)
+    passage = next(passage for passage in dataset.collection().passages() if passage.id in turn.gold)
     return turn, passage
 
 

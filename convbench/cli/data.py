@@ -7,12 +7,13 @@ import json
 import click
 
 from convbench.cli.audit import audit_command
+from convbench.cli.pool import pool_command
 from convbench.cli.prepare import prepare_command
 
 
 @click.group("data")
 def command() -> None:
-    """Datasets: list, describe, prepare, audit."""
+    """Datasets: list, describe, prepare, pool, audit."""
 
 
 @command.command("list")
@@ -34,13 +35,19 @@ def list_command(as_json: bool) -> None:
 @click.argument("dataset")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def info_command(dataset: str, as_json: bool) -> None:
-    """Files, sizes, licence, citation and reading options of DATASET."""
+    """Files, sizes, licence, citation and reading options of DATASET, and the pools that the cache has of it."""
+    from convbench.cli.pool import pool_summary
     from convbench.datasets.loading import adapter_class, load_card
+    from convbench.datasets.pool import pools_in
+    from convbench.harness.pooling import pools_folder
+    from convbench.io.cache import cache_root
 
     card, adapter = load_card(dataset), adapter_class(dataset)
     options = {name: list(values) for name, values in adapter.option_values.items()}
+    pools = pools_in(pools_folder(cache_root(), dataset))
     if as_json:
-        click.echo(json.dumps({**card.model_dump(mode="json"), "options": options}, ensure_ascii=False))
+        found = [pool_summary(pool) for pool in pools]
+        click.echo(json.dumps({**card.model_dump(mode="json"), "options": options, "pools": found}, ensure_ascii=False))
         return
     click.echo(f"{card.title} ({card.name})\n{card.description.strip()}\n")
     for label in ("homepage", "paper", "licence"):
@@ -52,8 +59,11 @@ def info_command(dataset: str, as_json: bool) -> None:
         click.echo(f"file      {file}")
     for name, values in options.items():
         click.echo(f"option    {name}: {' | '.join(values)}")
+    for pool in pools:
+        click.echo(f"pool      {pool.folder}: {pool.manifest.describe()}")
     click.echo(f"\n{card.citation.strip()}")
 
 
 command.add_command(prepare_command)
+command.add_command(pool_command)
 command.add_command(audit_command)

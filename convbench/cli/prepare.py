@@ -53,7 +53,7 @@ def _prepared(opened: Dataset, cache: Path, *, needs_passages: bool) -> dict[str
 
     notes, store, collection = list(opened.notes), None, None
     try:
-        collection = opened.adapter.collection()
+        collection = opened.collection()
         store = prepare_store(opened, collection, cache)
     except MissingFileError as error:
         if needs_passages:
@@ -67,6 +67,7 @@ def _prepared(opened: Dataset, cache: Path, *, needs_passages: bool) -> dict[str
         "judged_turns": len(opened.retrieval_turns().ids),
         "turns_with_rewrite": sum(turn.rewrite is not None for turn in opened.turns),
         "collection": collection.origin if collection else None,
+        **({"pool_of": opened.pool.manifest.describe()} if opened.pool else {}),
         "passages": len(store) if store else None,
         "sha256": store.sha256 if store else None,
         "notes": notes,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convbench.cli.options import Source
+from convbench.cli.run_line import run_line
 from convbench.errors import MissingFileError, UsageError
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def tier_options(function: Callable[..., None]) -> Callable[..., None]:
     decorators = [
         click.option(
             "--tier",
-            type=click.Choice(["mini", "sample", "full"]),
-            help="mini: the bundled set. sample: the samples of --real-data. full: fetch the official files. Default: --data, else mini.",
+            type=click.Choice(["mini", "sample", "pooled", "full"]),
+            help="mini: the bundled set. sample: the samples of --real-data. full: fetch the official files. pooled: find or make the pool "
+            "of the full collection. Default: --data, else mini.",
         ),
         click.option("--accept-licence", is_flag=True, help="Accept the licences that are shown; asked for once."),
         click.option("--without-corpus", is_flag=True, help="Leave out the corpus, which is most of the bytes."),
@@ -99,6 +100,8 @@ def files_of_tier(dataset: str, source: Source, given: TierOptions, cache: Path,
     _refuse_unfitting(source, given)
     if given.tier == "full":
         return _full(dataset, source, given, cache, offline=offline)
+    if given.tier == "pooled":
+        return _pooled(dataset, source, given, cache, offline=offline)
     if given.tier == "sample":
         return TierFiles(_sample(dataset, source, given.real_data))
     return TierFiles(source)
@@ -110,8 +113,10 @@ def _refuse_unfitting(source: Source, given: TierOptions) -> None:
     if given.tier == "mini" and source.split not in (None, "mini"):
         raise UsageError(f"--tier mini has no split {source.split!r}: leave --split out, or take --tier full")
     for name in ("accept_licence", "without_corpus", "fetch_only", "manifest"):
-        if getattr(given, name) and given.tier != "full":
+        if getattr(given, name) and given.tier not in ("full", "pooled"):
             raise UsageError(f"--{name.replace('_', '-')} is for files that are fetched: add --tier full")
+    if given.tier == "pooled" and given.without_corpus:
+        raise UsageError("--without-corpus: a pool is made of the corpus; one that is there already is found without it")
 
 
 def _sample(dataset: str, source: Source, real_data: Path | None) -> Source:
@@ -148,7 +153,30 @@ def _full(dataset: str, source: Source, given: TierOptions, cache: Path, *, offl
     for note in entry.tiers["full"].notes:
         _log.info("%s: %s", dataset, note)
     has_corpus = source.corpus is not None or any(file.part == "corpus" for file in files)
-    return TierFiles(located, has_corpus, _summary(places, entry, obtained), _run_line(dataset, places, source))
+    return TierFiles(located, has_corpus, _summary(places, entry, obtained), run_line(dataset, located))
+
+
+def _pooled(dataset: str, source: Source, given: TierOptions, cache: Path, *, offline: bool) -> TierFiles:
+    """The conversations, and the default pool: found where it is in its place, else made of the full tier."""
+    from convbench.datasets.pool import pool_folder, read_pool
+    from convbench.harness.pooling import DEPTH, SYSTEMS, PoolRequest, make_pool, pool_place
+
+    def place(files: TierFiles) -> Path:
+        opened = replace(files.source, corpus=None, limit=None, conversations=None).open(dataset)
+        return pool_place(cache, opened.name, opened.split, SYSTEMS, DEPTH)
+
+    files = _full(dataset, source, replace(given, without_corpus=True), cache, offline=offline)
+    if pool_folder(folder := place(files)) is not None:
+        pool = read_pool(folder)
+    else:
+        files = _full(dataset, source, given, cache, offline=offline)
+        if given.fetch_only:
+            return files
+        spec = replace(files.source, limit=None, conversations=None).spec(dataset)
+        pool = make_pool(PoolRequest(spec, SYSTEMS, (), DEPTH, folder, cache, offline))
+    pooled = replace(files.source, corpus=pool.folder)
+    told = {**files.summary, "tier": "pooled", "pool": str(pool.folder), "pooled": pool.manifest.describe()}
+    return TierFiles(pooled, summary=told, run=run_line(dataset, pooled))
 
 
 def _have_accepted(dataset: str, entry: DatasetDownloads, places: Places, *, given: bool) -> None:
@@ -185,9 +213,3 @@ def _summary(places: Places, entry: DatasetDownloads, obtained: Sequence[Obtaine
         "licence": "; ".join(f"{licence.name} ({licence.covers})" for licence in entry.licences),
         "citation": entry.citation,
     }
-
-
-def _run_line(dataset: str, places: Places, source: Source) -> str:
-    more = [(f"--{name}", getattr(source, name)) for name in ("split", "corpus", "rewrites")]
-    words = ["convbench", "run", "bm25-history", "-d", dataset, "--data", str(places.root)]
-    return shlex.join([*words, *(str(word) for name, value in more if value is not None for word in (name, value))])

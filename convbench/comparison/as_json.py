@@ -33,6 +33,7 @@ def _task(compared: TaskComparison) -> dict[str, Any]:
         "measures": [_measured(measured) for measured in compared.measured],
         "slices": [asdict(table) for table in compared.slices],
         "consistency": _plain(compared.consistency),
+        "tiers": _plain(compared.tiers),
         "notes": list(compared.notes),
     }
 

@@ -15,6 +15,7 @@ from convbench.comparison.model import Comparison, Settings, TaskComparison
 from convbench.comparison.power import can_tell_apart, least_p, tested_conversations
 from convbench.comparison.slice_tables import slice_tables
 from convbench.comparison.task import Task
+from convbench.comparison.tiers import tier_agreements
 from convbench.errors import UsageError
 from convbench.harness.finished import FinishedRun, load_run, run_folders
 from convbench.registry import did_you_mean
@@ -51,11 +52,11 @@ def compare(
     if sum(len(task.entrants) for task in tasks) < 2:
         raise UsageError("a comparison needs two different runs or more; give their folders")
     baselines = [_baseline(task, baseline) if baseline is not None else None for task in tasks]  # all before any work
-    compared = tuple(_compared(task, place, chosen) for task, place in zip(tasks, baselines, strict=True))
+    compared = tuple(_compared(task, place, tasks, chosen) for task, place in zip(tasks, baselines, strict=True))
     return Comparison(compared, chosen, convbench.__version__)
 
 
-def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparison:
+def _compared(task: Task, place: int | None, tasks: Sequence[Task], settings: Settings) -> TaskComparison:
     log.info("%s: comparing %d runs", task.title, len(task.entrants))
     measured, family = measure_task(task, place, settings)
     slices, labels = slice_tables(task, task.pairs(place), settings)
@@ -68,6 +69,7 @@ def _compared(task: Task, place: int | None, settings: Settings) -> TaskComparis
         labels=labels,
         consistency=consistency_of(task, settings),
         notes=(),
+        tiers=tier_agreements(task, tasks, settings),
     )
     return replace(compared, notes=tuple(_notes(compared, settings)))
 
@@ -88,6 +90,12 @@ def _baseline(task: Task, name: str) -> int:
 def _notes(compared: TaskComparison, settings: Settings) -> Iterator[str]:
     if compared.task.dataset.bundled:
         yield "This is a bundled mini set, for trying things out: its numbers say little about systems."
+    if (pool := compared.task.entrants[0].run.results.dataset.pool) is not None:
+        yield (
+            f"This is a pool: the gold passages and the top {pool.depth} of {' and '.join(pool.systems)}, out of {pool.full_passages:,} "
+            "passages. Systems that made it meet every passage that they rank first on the full collection, all others miss some of those "
+            "that they would take for gold: their values are too high, and too high against the systems that made the pool."
+        )
     if compared.family.tests and not can_tell_apart(compared, settings):
         yield (
             f"With {tested_conversations(compared)} conversations and {settings.resampling.resamples:,} flips no p is below "

@@ -54,8 +54,9 @@ def tasks_of(
         by_collection = _grouped(members, _collection)
         for collection, same in by_collection.items():
             several = len(by_collection) > 1
-            suffix = f"-{(same[0].results.dataset.collection_sha256 or 'unchecked')[:8]}" if several else ""
-            title = f"{name}, split {split}" + (f", {collection}" if several else "")
+            suffix = f"-{_short(same[0])}" if several else ""
+            pooled = ", a pool" if same[0].results.dataset.pool is not None else ""
+            title = f"{name}, split {split}" + (f", {collection}" if several else pooled)
             tasks.append(_task(f"{name}-{split}{suffix}", title, same, measures))
     _refuse_unknown(measures or (), tasks)
     return tasks
@@ -121,7 +122,14 @@ def _turns(run: FinishedRun) -> str:
 def _collection(run: FinishedRun) -> str:
     dataset = run.results.dataset
     size = f"{dataset.passages:,} passages" if dataset.passages is not None else "passages unknown"
-    return f"collection {(dataset.collection_sha256 or 'unchecked')[:12]} ({dataset.tier}, {size})"
+    origin = dataset.tier if dataset.pool is None else f"pooled from {dataset.pool.full_sha256[:12]}"
+    return f"collection {(dataset.collection_sha256 or 'unchecked')[:12]} ({origin}, {size})"
+
+
+def _short(run: FinishedRun) -> str:
+    """What tells the ids of tasks apart: a pool may hold the very passages that it was taken from."""
+    dataset = run.results.dataset
+    return f"{'pooled-' if dataset.pool is not None else ''}{(dataset.collection_sha256 or 'unchecked')[:8]}"
 
 
 def _refuse_twice(runs: Sequence[FinishedRun]) -> None:

@@ -12,6 +12,7 @@ from convbench.analysis.resampling import Resampling
 from convbench.comparison.consistency_model import Consistency
 from convbench.comparison.slice_model import SliceTable
 from convbench.comparison.task import Task, Yardstick
+from convbench.comparison.tier_model import TierAgreement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +100,7 @@ class TaskComparison:
         labels: Slicing -> the label of each turn of ``task.turns`` (several joined by ``|``), None where it has none.
         consistency: Whether better retrieval becomes better responses.
         notes: What a reader must know: parts that could not be computed, and why.
+        tiers: Its order of systems against those on larger collections of the same dataset; empty where no run is on one.
     """
 
     task: Task
@@ -109,6 +111,7 @@ class TaskComparison:
     labels: Mapping[str, tuple[str | None, ...]]
     consistency: Consistency
     notes: tuple[str, ...]
+    tiers: tuple[TierAgreement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic import Field
 from convbench.config import Config
 from convbench.types import HIGHEST_GRADE, Conversation, Passage, Qrels, Turn
 
-CollectionOrigin = Literal["corpus", "gold-union"]
+CollectionOrigin = Literal["corpus", "gold-union", "pooled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Collection:
     """The passages to search, as a stream.
 
     Attributes:
-        origin: ``corpus`` (official corpus file) or ``gold-union`` (no corpus file: the gold passages only; results say so).
+        origin: ``corpus`` (official corpus file), ``gold-union`` (no corpus file: the gold passages only) or ``pooled`` (a pool of another
+            collection, see ``datasets.pool``); results say which.
         files: The files it is read from; their digests identify the collection.
         passages: Starts a fresh stream of (source position for messages, passage) on every call.
     """

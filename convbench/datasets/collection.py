@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ def prepare_store(dataset: Dataset, collection: Collection, cache: Path) -> Arro
     folder = cache / "stores" / f"{dataset.name}-{digest[:32]}"
     try:
         with progress_bar(f"{dataset.name}: passage store", None, unit="passage") as advance:
-            return build_store(collection.passages, folder, sources={dataset.name: digest}, progress=advance)
+            return build_store(
+                collection.passages,
+                folder,
+                sources={dataset.name: digest},
+                progress=advance,
+                digest_of=partial(remembered_sha256, cache=cache),
+            )
     except DataError as error:
         if str(folder) not in str(error):
             raise  # it names the corpus file itself

@@ -9,6 +9,7 @@ from pathlib import Path
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import MINI, Dataset, DatasetRequest, dataset_facts, open_dataset
 from convbench.datasets.overlap import ComparedSet, units_of
+from convbench.datasets.pool import pool_folder
 from convbench.datasets.store import ArrowPassageStore
 from convbench.errors import DataError, MissingFileError, UsageError
 
@@ -33,7 +34,7 @@ def store_at_hand(dataset: Dataset, cache: Path, *, required: bool = False) -> A
         MissingFileError: It has none, and it is ``required``, as where the user named one.
     """
     try:
-        collection = dataset.adapter.collection()
+        collection = dataset.collection()
     except MissingFileError:
         if required:
             raise
@@ -53,9 +54,10 @@ def open_others(own: DatasetRequest, split: str, named: Sequence[DatasetRequest]
     """
     if own.data is not None and own.data.is_dir():
         facts = dataset_facts(own)
+        corpus = own.corpus if pool_folder(own.corpus) is None else None  # a pool is one split's
         for other in sorted({*facts.splits.values()} - {split, MINI}):
             try:
-                yield open_dataset(replace(own, split=other, rewrites=None, limit=None, conversations=None))
+                yield open_dataset(replace(own, split=other, corpus=corpus, rewrites=None, limit=None, conversations=None))
             except (MissingFileError, DataError) as error:
                 yield f"{facts.name} {other}: {error}"
     for request in named:

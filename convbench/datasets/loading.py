@@ -12,10 +12,11 @@ from typing import Any
 
 from convbench.config import load_config
 from convbench.datasets import DATASETS
-from convbench.datasets.base import DatasetAdapter, DatasetCard, DatasetSource
+from convbench.datasets.base import Collection, DatasetAdapter, DatasetCard, DatasetSource
 from convbench.datasets.declaration import DeclaringAdapter, Facts
 from convbench.datasets.download.places import prepared_root
 from convbench.datasets.given_rewrites import with_rewrites
+from convbench.datasets.pool import Pool, pool_folder, read_pool
 from convbench.datasets.selection import Selection, select
 from convbench.errors import DataError, UsageError
 from convbench.io.cache import cache_root, remembered_sha256
@@ -35,7 +36,7 @@ class DatasetRequest:
         data: Folder with official files; None means the bundled mini set or, where another split is named, the files that
             ``convbench data prepare`` put into the cache.
         split: The split, or None for the adapter's default (``mini`` for the bundled set).
-        corpus: Corpus file or folder, where it lies elsewhere.
+        corpus: Corpus file or folder, where it lies elsewhere, or the folder of a pool.
         rewrites: JSONL of ``{turn_id, rewrite}``.
         options: Reading options by name.
         limit: Use the first so many conversations, of the selected ones.
@@ -66,6 +67,7 @@ class Dataset:
         files: Files that the conversations were read from.
         notes: What the user should know (a selection, a limit, spare rewrites ...).
         bundled: It is the set that ships with convbench, not the user's files.
+        pool: The pool that stands in for the collection; None where there is none.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Dataset:
     files: tuple[Path, ...]
     notes: tuple[str, ...]
     bundled: bool
+    pool: Pool | None = None
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -87,6 +90,14 @@ class Dataset:
     def licence(self) -> str:
         """The terms of the data: the dataset's, or convbench's own for a bundled set."""
         return "Apache-2.0 (bundled set, written for convbench)" if self.bundled else self.card.licence
+
+    def collection(self) -> Collection:
+        """The passages to search: those of the pool where one was given, else the adapter's.
+
+        Raises:
+            MissingFileError: There is no corpus, and nothing that could stand in for it.
+        """
+        return self.adapter.collection() if self.pool is None else self.pool.collection()
 
     def all_turns(self) -> TurnSet:
         """Every turn of the split."""
@@ -144,7 +155,8 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     """Reads a dataset's conversations.
 
     Raises:
-        UsageError: Unknown dataset, split or option (with a suggestion), or the selection leaves no conversation.
+        UsageError: Unknown dataset, split or option (with a suggestion), the selection leaves no conversation, or the pool is another
+            split's.
         MissingFileError: A file is not there, or several could be meant.
         DataError: A record is malformed.
     """
@@ -155,11 +167,14 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     split = _resolve_split(facts, request)
     _refuse_file_of_another_split(adapter_type, root, split)
     options = _resolve_options(adapter_type, request.options or {})
-    adapter = adapter_type(DatasetSource(root, split, request.corpus, options))
+    pool = read_pool(folder) if (folder := pool_folder(request.corpus)) is not None else None
+    adapter = adapter_type(DatasetSource(root, split, request.corpus if pool is None else None, options))
     conversations = tuple(adapter.conversations())
     if not conversations:
         raise DataError(adapter.files()[0], "holds no conversation")
     _refuse_huge_grades(conversations, adapter.files())
+    if pool is not None:
+        pool.refuse_other(facts.name, split, adapter.qrels())
     rewrites = request.rewrites or (root / "rewrites.jsonl" if request.data is None else None)
     notes = list(facts.notes)
     files = adapter.files()
@@ -173,7 +188,7 @@ def open_dataset(request: DatasetRequest) -> Dataset:
         conversations = tuple(islice(conversations, request.limit))
         if len(conversations) < total:
             notes.append(f"limited to the first {len(conversations)} of {total} conversations: not a result on {facts.name}")
-    return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None)
+    return Dataset(facts.name, split, facts.card, adapter, conversations, options, files, tuple(notes), request.data is None, pool)
 
 
 def _with_prepared(request: DatasetRequest) -> DatasetRequest:

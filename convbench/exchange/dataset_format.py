@@ -66,7 +66,9 @@ class DatasetFormat:
         dataset, notes = request.dataset, Notes()
         names = turn_names(dataset, request.turn_ids or OWN)
         judgements = checked(judgements_of(dataset, names), dataset.files[0])
-        collection = dataset.adapter.collection()
+        collection = dataset.collection()
+        if dataset.pool is not None:
+            notes.add("the corpus", dataset.name, f"the folder holds a pool of it only ({dataset.pool.manifest.describe()})")
         if collection.origin == "gold-union":
             notes.add("the corpus", dataset.name, "there is no corpus file: the folder holds the gold passages only")
         split = re.sub(r"[^0-9A-Za-z_-]+", "_", dataset.split)

@@ -148,7 +148,7 @@ class FinishedRun:
 
     def _collection(self) -> Collection | None:
         try:
-            return self.dataset.adapter.collection()
+            return self.dataset.collection()
         except MissingFileError:
             return None
 

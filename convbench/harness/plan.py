@@ -58,7 +58,7 @@ class Plan:
     def _collection(self) -> Collection | None:
         """The passages; None where they are not at hand, nobody said they were, and the system does without."""
         try:
-            return self.dataset.adapter.collection()
+            return self.dataset.collection()
         except MissingFileError:
             if self.system.needs_passages or self.spec.dataset.corpus is not None:
                 raise

@@ -52,15 +52,27 @@ class MetricResult(Config):
         return not self.signature and protocol == self.protocol and (name == self.name or name.startswith(f"{self.name}-"))
 
 
+class PoolResult(Config):
+    """What the pool that was searched was taken from. Its own digest and size stand where any collection's do."""
+
+    full_sha256: str = Field(description="digest of the full collection")
+    full_passages: int = Field(description="passages of the full collection")
+    gold_sha256: str = Field(description="digest of the judgements that the pool was made for")
+    systems: list[str] = Field(description="systems whose first passages are in the pool")
+    depth: int = Field(description="how many of each turn")
+
+
 class DatasetResult(Config):
     """What was evaluated on."""
 
     name: str
     split: str
     options: dict[str, str]
-    tier: Literal["mini", "corpus", "gold-union", "unchecked"] = Field(
-        description="bundled set; corpus file as given; union of the gold passages (an easier task); or passages not at hand to check ids"
+    tier: Literal["mini", "corpus", "gold-union", "pooled", "unchecked"] = Field(
+        description="bundled set; corpus file as given; union of the gold passages (an easier task); pool of the gold passages and the "
+        "first of some systems (easier too, above all for other systems); or passages not at hand to check ids"
     )
+    pool: PoolResult | None = Field(default=None, description="what a pool was taken from; null where the tier is another")
     collection_sha256: str | None
     passages: int | None
     turnset_sha256: str

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import convbench
+from convbench.datasets.pool import PoolManifest
 from convbench.harness.costs import run_cost
 from convbench.harness.execute import Execution
 from convbench.harness.plan import Plan
@@ -23,10 +24,12 @@ def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
     """The results of a run: what was evaluated on, under which conditions, the aggregates, and what a reader must know."""
     plan, dataset = execution.plan, execution.plan.dataset
     collection = execution.collection()
-    tier = "mini" if dataset.bundled else collection["origin"]
+    tier = "mini" if dataset.bundled and dataset.pool is None else collection["origin"]
     warnings = list(dataset.notes)
     if collection["origin"] in _COLLECTION_WARNINGS:
         warnings.append(_COLLECTION_WARNINGS[collection["origin"]])
+    if dataset.pool is not None:
+        warnings.append(_pool_warning(dataset.pool.manifest))
     if absent := _turns_without_gold_passage(execution):
         judged = len(dataset.retrieval_turns().ids)
         warnings.append(f"{len(absent)} of {judged} judged turns have no gold passage in the collection (first: {', '.join(absent[:5])})")
@@ -42,6 +45,7 @@ def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
             split=dataset.split,
             options=dict(dataset.options),
             tier=tier,
+            pool=collection.get("pool"),
             collection_sha256=collection["sha256"],
             passages=collection["passages"],
             turnset_sha256=dataset.all_turns().sha256,
@@ -58,6 +62,13 @@ def summarise(execution: Execution, records: Mapping[str, TurnRecord], metrics: 
         truncation=truncation(records.values()),
         packages=package_versions(),
         warnings=warnings,
+    )
+
+
+def _pool_warning(pool: PoolManifest) -> str:
+    return (
+        f"searched a pool, {pool.passages:,} of {pool.full.passages:,} passages (gold, and the top {pool.depth} of "
+        f"{' and '.join(pool.names)}): this is no result on the full collection, and too high for systems that did not make the pool"
     )
 
 

@@ -89,7 +89,7 @@ def build(root: Path) -> Built:
     if not root.is_dir():
         raise MissingFileError(f"{root}: no such folder")
     check_file(root / _LOCK)
-    with acquire(root / _LOCK, lambda: log.warning("%s: another process builds there; waiting for it", root)):
+    with acquire(root / _LOCK, lambda who: log.warning("%s: %s builds there; waiting for it", root, who)):
         board = read_board(root)
         made = generated(board)
         _check_site(root / SITE)

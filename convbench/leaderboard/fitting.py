@@ -68,6 +68,8 @@ def _other_digests(card: Card, run: Run, track: Track, turns: Sequence[str]) -> 
         ("collection_sha256", FILE, card.collection_sha256),
         ("collection_sha256", RUN, searched),
     )
+    if isinstance(collection, dict) and collection.get("origin") == "pooled":
+        yield refused("other-collection", f"{RUN}: its header says that a pool was searched: run on the track's collection")
     for key, file, found in stated:
         expected = getattr(track, key)
         if None not in (found, expected) and found != expected:

@@ -77,6 +77,8 @@ def _refuse_other_data(finished: FinishedRun, track: Track) -> None:
     for key, found, expected in (("dataset", dataset.name, track.dataset), ("split", dataset.split, track.split)):
         if expected not in (None, found):
             raise UsageError(f"{folder}: run on the {key} {found!r}, the track {track.name} is of {expected!r}: choose its own track")
+    if dataset.tier == "pooled":
+        raise UsageError(f"{folder}: run on a pool, and the track {track.name} is of the {track.tier} collection: run it there")
     if (dataset.tier == "mini") != (track.tier == "mini"):
         raise UsageError(f"{folder}: run on the {dataset.tier} collection, the track {track.name} is of the {track.tier} one: run it there")
     if track.retrieval and dataset.tier in ("gold-union", "unchecked"):

@@ -118,7 +118,7 @@ def open_track(track: Track, files: Files, cache: Path) -> TrackData:
 def _store(track: Track, dataset: Dataset, cache: Path) -> ArrowPassageStore | None:
     """The passages that the track searches. The union of the gold passages stands in for no corpus here, unless it is the collection."""
     try:
-        collection = dataset.adapter.collection()
+        collection = dataset.collection()
     except MissingFileError:
         return None
     if collection.origin == "gold-union" and track.collection_sha256 is None:

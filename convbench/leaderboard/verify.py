@@ -17,6 +17,7 @@ from convbench.errors import MissingFileError, ResourceError
 from convbench.io.atomic import write_text
 from convbench.io.cache import cache_root
 from convbench.io.digests import value_sha256
+from convbench.io.sealed import sealed, unsealed
 from convbench.leaderboard.bound import accepted
 from convbench.leaderboard.card import Card
 from convbench.leaderboard.days import ahead, today
@@ -177,11 +178,11 @@ def _separated(
     key = value_sha256(["separated", 1, {name: {id_: competing[id_].key for id_ in values} for name, values in by_measure.items()}])
     file = cache / "leaderboards" / "separated" / f"{key}.json"
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = unsealed(json.loads(file.read_text(encoding="utf-8")))["separated"]
         return {name: {id_: tuple(others) for id_, others in found.items()} for name, found in known.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, KeyError):
         found = separated(by_measure, data.turn_ids)
-        write_text(file, json.dumps(found) + "\n")
+        write_text(file, json.dumps(sealed({"separated": found})) + "\n")
         return found
 
 

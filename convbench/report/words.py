@@ -35,6 +35,7 @@ TIERS = {
     "mini": "bundled mini set, for trying things out",
     "corpus": "corpus file as given",
     "gold-union": "union of the gold passages: no corpus file, so an easier task than the real one",
+    "pooled": "pool of a larger collection, so an easier task than the real one",
     "unchecked": "not at hand, so passage ids are unchecked",
 }
 
@@ -99,13 +100,23 @@ def dataset_facts(dataset: DatasetResult) -> list[tuple[str, str]]:
     turns = f"{counted(dataset.n_turns, 'turn')} in {counted(dataset.n_conversations, 'conversation')}, {dataset.n_judged:,} judged"
     passages = [counted(dataset.passages, "passage")] if dataset.passages is not None else []
     collection = [f"collection {dataset.collection_sha256[:12]}"] if dataset.collection_sha256 else []
+    full = [f"pooled from collection {dataset.pool.full_sha256[:12]}"] if dataset.pool else []
     return [
-        ("Collection", "; ".join([*passages, TIERS[dataset.tier]])),
+        ("Collection", "; ".join([*passages, tier_in_words(dataset)])),
         ("Turns", turns),
         ("Options", options or "none"),
         ("Licence", dataset.licence),
-        ("Identity", ", ".join([*collection, f"turns {dataset.turnset_sha256[:12]}"])),
+        ("Identity", ", ".join([*collection, *full, f"turns {dataset.turnset_sha256[:12]}"])),
     ]
+
+
+def tier_in_words(dataset: DatasetResult) -> str:
+    """What the passages were; of a pool also what it was taken from."""
+    pool = dataset.pool
+    if pool is None:
+        return TIERS[dataset.tier]
+    taken = f"gold passages and the top {pool.depth} of {' and '.join(pool.systems)}, out of {counted(pool.full_passages, 'passage')}"
+    return f"{TIERS[dataset.tier]}: {taken}"
 
 
 def machine_in_words(machine: Machine | None) -> str:

@@ -51,7 +51,7 @@ def _check_judgements(dataset: Dataset, qrels: Qrels, findings: Findings) -> Non
 
 def _store(dataset: Dataset, cache: Path, findings: Findings) -> PassageStore | None:
     try:
-        return prepare_store(dataset, dataset.adapter.collection(), cache)
+        return prepare_store(dataset, dataset.collection(), cache)
     except MissingFileError as error:
         findings.add("unchecked-passages", reason=error)
         return None

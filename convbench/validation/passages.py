@@ -22,12 +22,12 @@ def check_passages(passage_ids: Iterable[str], line_of: Callable[[str], int | No
         findings: Gets unknown passages.
     """
     try:
-        collection = target.dataset.adapter.collection()
+        collection = target.dataset.collection()
         store = prepare_store(target.dataset, collection, target.cache)
     except MissingFileError as error:
         findings.add("unchecked-passages", reason=error)
         return
     ids = list(passage_ids)
-    check = "unknown-passages" if collection.origin == "corpus" else "passages-without-corpus"
+    check = "passages-without-corpus" if collection.origin == "gold-union" else "unknown-passages"
     for place, row in enumerate(np.flatnonzero(store.rows(ids) < 0).tolist()):
         findings.add(check, repr(ids[row]), line_of(ids[row]) if place < SHOWN else None, of=f"{len(store):,}")

@@ -18,6 +18,7 @@ from convbench.datasets.base import DatasetAdapter, DatasetCard
 from convbench.datasets.canard import read_canard
 from convbench.datasets.corpora import check_id, jsonl_passages, tsv_passages
 from convbench.datasets.loading import DatasetRequest, open_dataset
+from convbench.datasets.pool import read_pool
 from convbench.datasets.quac import read_quac
 from convbench.datasets.store import read_manifest
 from convbench.errors import ConvbenchError, MissingFileError
@@ -87,6 +88,11 @@ def passages(adapter: DatasetAdapter, root: Path) -> list[Passage]:
     for passage in found:
         check_id(passage.id, root)
     return found
+
+
+def pool(folder: Path) -> object:
+    opened = read_pool(folder)
+    return [opened.manifest, opened.manifest.describe(), list(opened.collection().passages())]
 
 
 def rewrites(path: Path) -> object:
@@ -183,6 +189,7 @@ TARGETS: dict[str, Target] = {
     "negatives": Target("negatives", read_negatives),
     "run-folder": Target("run-folder", only_read(lambda path: RunFolder(path).spec())),
     "store": Target("store", only_read(read_manifest)),
+    "pool": Target("pool", pool),
     "import-trec": Target("trec-run", imported("trec")),
     "import-ranx": Target("ranx-run", imported("ranx")),
     "import-scai": Target("scai-run", imported("scai-qrecc")),

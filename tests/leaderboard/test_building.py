@@ -224,10 +224,10 @@ def test_a_folder_of_the_sites_name_that_was_not_built_is_left_alone(tmp_path):
 def test_a_second_build_waits_for_the_first(tmp_path):
     root = write_root(tmp_path / "boards")
     code = "import sys; from pathlib import Path; from convbench.leaderboard.build import build; build(Path(sys.argv[1]))"
-    lock = acquire(root / ".build.lock", lambda: None)
+    lock = acquire(root / ".build.lock", lambda _: None)
     with lock, subprocess.Popen([sys.executable, "-c", code, str(root)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "another process builds there; waiting for it" in process.stderr.readline()
+        assert f"another process (pid {os.getpid()}) builds there; waiting for it" in process.stderr.readline()
         assert not (root / "site").exists()
         lock.close()
         assert process.wait(60) == 0

@@ -14,7 +14,7 @@ from convbench.report.comparison.phrases import listed
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.signature_words import signature_in_words
 from convbench.report.numbers import level_in_words, per_cent
-from convbench.report.words import TIERS, counted
+from convbench.report.words import counted, tier_in_words
 
 SIGNATURES = "Signatures"
 """Heading of the verbatim signatures, a paragraph each."""
@@ -41,9 +41,8 @@ def _data(tasks: Sequence[TaskComparison]) -> list[str]:
     for compared in tasks:
         dataset = compared.task.entrants[0].run.results.dataset
         options = ", ".join(f"{name} = {value}" for name, value in sorted(dataset.options.items()))
-        passages = (
-            f"{counted(dataset.passages, 'passage')} ({TIERS[dataset.tier]})" if dataset.passages is not None else TIERS[dataset.tier]
-        )
+        tier = tier_in_words(dataset)
+        passages = f"{counted(dataset.passages, 'passage')} ({tier})" if dataset.passages is not None else tier
         paragraphs.append(
             f"{compared.task.title}: {counted(dataset.n_turns, 'turn')} in {counted(dataset.n_conversations, 'conversation')}, "
             f"{dataset.n_judged:,} of them judged; passages: {passages}; reading options: {options or 'none'}. Every system is averaged "
@@ -114,6 +113,11 @@ def _statistics(tasks: Sequence[TaskComparison], settings: Settings) -> list[str
                 f"{counted(len(family.measures), 'measure')} ({', '.join(family.measures)}) × {counted(len(family.pairs), 'pair')} "
                 f"({against}). Two systems are told apart where p after Holm's correction over that family is at most {alpha}."
             )
+    if any(compared.tiers for compared in tasks):
+        paragraphs.append(
+            "Tiers: the order of systems on two collections of one dataset is compared by Kendall's tau-b (Kendall 1945), over systems "
+            "with the same settings on both, by their means over turns. Its interval resamples conversations, the same ones on both."
+        )
     paragraphs.append(
         "Letters: two systems share a letter where they are not told apart (compact letter display; Piepho 2004), after Holm over all "
         "pairs of those that compete and all declared measures; measures that were not declared are corrected one by one. Ceilings, floors "

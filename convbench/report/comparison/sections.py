@@ -15,6 +15,7 @@ from convbench.report.comparison.slice_statements import slice_statements
 from convbench.report.comparison.slice_tables import slice_count, slice_difference_table, slice_value_tables
 from convbench.report.comparison.statements import difference_statements, result_statements
 from convbench.report.comparison.table import Section, Table
+from convbench.report.comparison.tier_tables import TITLE, tier_statements, tier_tables
 
 
 def sections_of(compared: TaskComparison, settings: Settings) -> tuple[Section, ...]:
@@ -33,6 +34,7 @@ def sections_of(compared: TaskComparison, settings: Settings) -> tuple[Section, 
         _section(
             compared, "differences", "Differences", [difference_table(compared, settings)], difference_statements(compared), ("forest",)
         ),
+        _section(compared, "tiers", TITLE, tier_tables(compared, settings), tier_statements(compared, settings)),
         _slices(compared, settings),
         _consistency(compared, settings),
         _section(compared, "cost", "Cost", [costs_table(compared)], figures=("cost",)),

@@ -11,6 +11,7 @@ from convbench.report.comparison.consistency_statements import condition_stateme
 from convbench.report.comparison.phrases import are, either, interval, listed, sizes
 from convbench.report.comparison.results_tables import heading
 from convbench.report.comparison.standing import as_good, leading_measure, standing
+from convbench.report.comparison.tier_tables import tier_summary
 from convbench.report.numbers import per_cent, points, probability
 from convbench.report.words import counted
 
@@ -23,9 +24,9 @@ def title_of(comparison: Comparison) -> str:
 
 
 def summary_of(comparison: Comparison) -> tuple[str, ...]:
-    """The whole comparison in a few sentences: a headline a task, and whether retrieval and responses have the same leader."""
+    """The whole comparison in a few sentences: a headline a task, whether tiers agree, whether one system leads on both sides."""
     said = [f"{compared.task.title}: {sentence}" for compared in comparison.tasks for sentence in _of_task(compared, comparison.settings)]
-    return (*said, *_leading_both(comparison), *_too_few(comparison), *_for_trying(comparison))
+    return (*said, *tier_summary(comparison), *_leading_both(comparison), *_too_few(comparison), *_for_trying(comparison))
 
 
 def _of_task(compared: TaskComparison, settings: Settings) -> list[str]:
