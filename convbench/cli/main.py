@@ -10,6 +10,7 @@ import click
 
 import convbench
 from convbench.cli.lazy import LazyGroup
+from convbench.cli.stopping import STOPPED, Stopping
 from convbench.errors import ConvbenchError, StorageError, storage_error
 
 _COMMANDS = {
@@ -29,7 +30,6 @@ _COMMANDS = {
     "baselines": "convbench.cli.baselines",
     "leaderboard": "convbench.cli.leaderboard",
 }
-INTERRUPTED = 130
 
 
 @click.group(cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -55,14 +55,21 @@ def cli(quiet: bool) -> None:
 
 def main() -> None:
     """Runs the command line; every error a user can act on is one line on stderr and a non-zero exit code."""
+    stopping = Stopping()
+    with stopping.heeded():
+        sys.exit(_run(stopping))
+
+
+def _run(stopping: Stopping) -> int:
+    """The exit code of the command that was asked for."""
     try:
         code = cli.main(prog_name="convbench", standalone_mode=False)
     except click.ClickException as error:
         _show(error)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; finished work is kept, run the same command again to go on", err=True)
-        code = INTERRUPTED
+        click.echo(STOPPED, err=True)
+        code = stopping.code
     except ConvbenchError as error:
         click.echo(f"error: {error}", err=True)
         code = error.exit_code
@@ -72,7 +79,7 @@ def main() -> None:
         )
         click.echo(f"error: {mapped}", err=True)
         code = mapped.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _show(error: click.ClickException) -> None:

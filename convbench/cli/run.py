@@ -10,8 +10,10 @@ import click
 
 from convbench.cli.options import (
     DATASET_HELP,
+    EngineChoice,
     Source,
     data_options,
+    engine_options,
     environment_options,
     map_option,
     metric_options,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 @map_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @metric_options
+@engine_options
 @environment_options
 @click.option("--dry-run", is_flag=True, help="Show the plan, what is done and what is to do, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print results (or the plan) as JSON on stdout.")
@@ -69,6 +72,7 @@ def command(
     checkpoint_map: Path | None,
     seed: int,
     selection: Selection,
+    engine: EngineChoice,
     cache: Path | None,
     offline: bool,
     dry_run: bool,
@@ -103,7 +107,7 @@ def command(
         history=history,
         evidence=evidence,
         seed=seed,
-        cache=cache or cache_root(),
+        cache=engine.place(cache or cache_root()),
         offline=offline,
         profile=read_profile(profile),
         settings=changes,
@@ -113,7 +117,8 @@ def command(
     if dry_run:
         _show_plans(plan_all(request), as_json=as_json)
         return
-    outcome = run_all(request, selection)
+    with engine.in_place(request.cache):
+        outcome = run_all(request, selection)
     show_reports(write_reports(outcome.runs, outcome.folder), outcome.runs, as_json=as_json)
     if outcome.errors:
         raise outcome.errors[0]

@@ -59,7 +59,7 @@ def agree(path: Path, *, k: int, response: Whose, cache: Path, offline: bool) ->
             return SelfAgreement(unified, store, records, k, _RESPONSES[response]).rows(turns, meter)
 
         rows = execution.compute(output, batches, unified.model.encoder.load, compute)
-        write_agreement(agreement_path(path, response), header, rows)
+        write_agreement(agreement_path(path, response), header, rows.values())
     return read_agreement(agreement_path(path, response))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from convbench.harness.plan import Plan, PlannedStage
 from convbench.harness.provenance import machine, package_versions
 from convbench.harness.sharing import donor_of
 from convbench.harness.stage_output import StageOutput
+from convbench.harness.stage_rows import StageRows
 from convbench.io.runfile import write_run
 from convbench.io.trec_run import write_trec_run
 from convbench.meter import Meter
 from convbench.progress import progress_bar
-from convbench.systems.base import Row, Workplace
+from convbench.systems.base import Row, Upstream, Workplace
 from convbench.types import Ranking, Turn, TurnRecord
 
 log = logging.getLogger(__name__)
@@ -44,26 +45,28 @@ class Execution:
         return prepare_store(self.plan.dataset, self.plan.collection, self.plan.cache) if self.plan.collection else None
 
     def collection(self) -> dict[str, Any]:
-        """Origin, digest and size of the collection, as results name it."""
+        """Origin, digest and size of the collection, as results name it; of a pool also what it was taken from."""
         if self.plan.collection is None or self.store is None:
             return {"origin": "unchecked", "sha256": None, "passages": None}
-        return {"origin": self.plan.collection.origin, "sha256": self.store.sha256, "passages": len(self.store)}
+        found = {"origin": self.plan.collection.origin, "sha256": self.store.sha256, "passages": len(self.store)}
+        pool = self.plan.dataset.pool
+        return found if pool is None else {**found, "pool": pool.manifest.facts()}
 
     def inference(self) -> dict[str, TurnRecord]:
         """Runs every stage and writes the joint run and the TREC run; returns the records."""
-        upstream: dict[str, dict[str, Row]] = {}
+        upstream: dict[str, StageRows] = {}
         for planned in self.plan.stages:
-            upstream[planned.stage.name] = {row["turn_id"]: row for row in self._rows(planned, upstream)}
+            upstream[planned.stage.name] = self._rows(planned, upstream)
         records = {turn.id: record for turn in self.plan.dataset.turns if (record := self._record(turn, upstream)) is not None}
         write_run(self.plan.folder.turns, self._header(), records.values())
         rankings = (Ranking(record.turn_id, record.passages) for record in records.values())
         write_trec_run(self.plan.folder.trec, rankings, tag=self.plan.system.name)
         return records
 
-    def _record(self, turn: Turn, upstream: Mapping[str, Mapping[str, Row]]) -> TurnRecord | None:
+    def _record(self, turn: Turn, upstream: Upstream) -> TurnRecord | None:
         return self.plan.system.record(turn.id, {name: rows[turn.id] for name, rows in upstream.items()})
 
-    def _rows(self, planned: PlannedStage, upstream: dict[str, dict[str, Row]]) -> list[Row]:
+    def _rows(self, planned: PlannedStage, upstream: Upstream) -> StageRows:
         stage, meter = planned.stage, self._meter
         costs = CostLog(self.plan.folder.stages, stage.name, planned.key)
 
@@ -90,7 +93,7 @@ class Execution:
         batches: Sequence[Sequence[Turn]],
         prepare: Callable[[], None],
         run: Callable[[int, Sequence[Turn]], list[Row]],
-    ) -> list[Row]:
+    ) -> StageRows:
         """Brings one stage to its end and returns its rows.
 
         Args:
@@ -107,16 +110,14 @@ class Execution:
             log.info("%s: going on after %d of %d turns", output.name, finished, output.total)
         started = time.perf_counter()
         prepare()
-        made: list[Row] = []
         with progress_bar(output.name, output.total, done=finished) as advance:
             for number, batch in enumerate(batches[done:], start=done):
                 rows = run(number, batch)
                 output.append(rows)
-                made += rows
                 advance(len(batch))
         output.finish()
         self.seconds[output.name] = round(time.perf_counter() - started, 3)
-        return output.rows() if done else made
+        return output.rows()
 
     def _header(self) -> dict[str, object]:
         """The run file's header: only what is the same for every execution of the same plan."""

@@ -42,14 +42,14 @@ class RunFolder:
             StorageError: It cannot be created or written to.
         """
 
-        def busy() -> None:
-            raise UsageError(f"{self.path}: another process is running in this folder; wait for it or choose another --out")
+        def busy(who: str) -> None:
+            raise UsageError(f"{self.path}: {who} is running in this folder; wait for it or choose another --out")
 
         try:
-            handle = acquire(self.path / ".lock", busy)
+            lock = acquire(self.path / ".lock", busy)
         except (FileExistsError, NotADirectoryError) as error:
             raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the run") from None
-        with handle:
+        with lock:
             self._remove_leftovers()
             yield
 

@@ -24,6 +24,7 @@ from convbench.harness.summary import summarise
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
 from convbench.metrics.selection import Selection
+from convbench.retrieval.engines.base import engine_in_use
 from convbench.types import TurnRecord
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:
 
 
 def _ended(started: str, status: str, execution: Execution, error: str | None = None) -> dict[str, Any]:
-    ended = {"started": started, "ended": _now(), "status": status, "seconds": execution.seconds}
+    engine = engine_in_use().take_record()
+    ended = {"started": started, "ended": _now(), "status": status, "seconds": execution.seconds, "engine": engine}
     return ended | {"error": error} if error else ended
 
 

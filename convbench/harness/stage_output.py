@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from convbench.errors import storage_error
+from convbench.harness.stage_rows import StageRows
 from convbench.io.atomic import atomic_path, write_text
 from convbench.io.digests import file_sha256
 from convbench.io.jsonl import dump_line
@@ -71,10 +72,9 @@ class StageOutput:
                 handle.truncate(length)
         return count
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> StageRows:
         """The rows of the finished stage, in order."""
-        with self._file.open(encoding="utf-8") as handle:
-            return [json.loads(line) for line in handle]
+        return StageRows(self._file, [turn_id for batch in self._batches for turn_id in batch])
 
     def append(self, rows: Iterable[Row]) -> None:
         """Adds one batch and flushes it to disk.

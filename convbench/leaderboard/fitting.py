@@ -14,7 +14,7 @@ from convbench.leaderboard.verified import Finding
 from convbench.types import Run, TurnSet
 
 _SHOWN = 3
-_NO_COMPETITORS = ("oracle", "random")
+_UNBOUND = ("oracle", "random")
 """Kinds that show a ceiling or a floor; what runs may see does not bind them."""
 
 
@@ -86,7 +86,7 @@ def _other_digests(card: Card, run: Run, track: Track, turns: Sequence[str]) -> 
 
 def _other_conditions(card: Card, run: Run, track: Track) -> Iterator[Finding]:
     """What a run may see. A card that does not say is marked: nobody can tell."""
-    if card.kind in _NO_COMPETITORS:
+    if card.kind in _UNBOUND:
         return
     responds = any(record.response is not None for record in run.records.values())
     asked: tuple[tuple[str, str | None, Collection[str]], ...] = (

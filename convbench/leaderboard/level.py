@@ -12,6 +12,7 @@ from convbench.harness.provenance import package_versions
 from convbench.harness.reproduce import Verdict, judge, shipped_system
 from convbench.harness.results import Cost, DatasetResult, MetricResult, Results
 from convbench.harness.summary import truncation
+from convbench.leaderboard import system_card
 from convbench.leaderboard.card import FILE, Card
 from convbench.leaderboard.measures import ranking_measures
 from convbench.leaderboard.names import printable
@@ -75,8 +76,8 @@ def _other_system(card: Card) -> Iterator[str]:
     of a baseline have is not known here, only whether it has any.
     """
     shipped = shipped_system(card.baseline or "").model_dump(mode="json")
-    if card.kind != shipped["kind"]:
-        yield f"its kind is {shipped['kind']!r}, and kind is {card.kind!r}"
+    if card.kind != (kind := system_card.kind(shipped)):
+        yield f"its kind is {kind!r}, and kind is {card.kind!r}"
     expected = {_last_part(each.name) for each in named_checkpoints(shipped)}
     found = {_last_part(each.name) for each in card.checkpoints}
     if has_server(shipped):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from convbench.config import build_config
 from convbench.errors import UsageError
@@ -15,13 +15,12 @@ from convbench.harness.finished import FinishedRun
 from convbench.io.jsonl import read_jsonl
 from convbench.leaderboard import system_card
 from convbench.leaderboard.answers import Answers
-from convbench.leaderboard.card import Card, CheckpointCard, Kind
+from convbench.leaderboard.card import Card, CheckpointCard
 from convbench.leaderboard.checkpoint_cards import checkpoints
 from convbench.leaderboard.track import Track
 from convbench.systems.named_checkpoints import has_server
 
 _REPLAY = "replay"
-_PREVIOUS_GOLD = "previous-gold"
 _OF_OTHERS = ("kind", "parameters", "history", "rewriter", "evidence", "decoding")
 """Answers that a run of convbench gives itself."""
 
@@ -77,7 +76,7 @@ def _known(finished: FinishedRun, answers: Answers) -> dict[str, Any]:
         raise UsageError(f"{finished.path}: baseline: its settings are not those of a shipped baseline {answers.baseline!r}: leave it out")
     git = finished.folder.read_info().get("environment", {}).get("git") or {}
     return {
-        "kind": _kind(results.system),
+        "kind": system_card.kind(results.system),
         "parameters": answers.parameters if served else results.cost.parameters,
         "checkpoints": _licensed(checkpoints(header.get("stages"), header.get("system")), answers, finished.path),
         **system_card.conditions(results),
@@ -87,14 +86,6 @@ def _known(finished: FinishedRun, answers: Answers) -> dict[str, Any]:
         "commit": f"{git['commit']}{'-dirty' if git.get('dirty') else ''}" if git.get("commit") else None,
         "cost": system_card.cost(results.cost),
     }
-
-
-def _kind(system: Mapping[str, Any]) -> str:
-    """The kind of a system of ours; one whose retriever reads the judgements of earlier turns is a shortcut, whatever its form."""
-    retriever = system.get("retriever")
-    if isinstance(retriever, Mapping) and retriever.get("type") == _PREVIOUS_GOLD:
-        return "shortcut"
-    return str(system["kind"]) if system["kind"] in get_args(Kind) else "other"
 
 
 def _licensed(found: Sequence[CheckpointCard], answers: Answers, folder: Path) -> list[CheckpointCard]:

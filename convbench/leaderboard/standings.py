@@ -21,8 +21,6 @@ SECTIONS: tuple[Section, ...] = ("competing", "contaminated", "reference")
 MOST_GROUPS = 26
 """Of more groups than there are letters nobody can read who shares one with whom."""
 
-"""Kinds of system that know the answer, or nothing: they are the ceiling and the floor."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -18,6 +18,8 @@ from convbench.io.cache import remembered_sha256
 from convbench.io.lock import acquire
 
 MANIFEST = "manifest.json"
+_COMMITS = "segments"
+"""How Lucene's lists of an index's files begin; it opens the newest that is there."""
 _log = logging.getLogger(__name__)
 
 
@@ -101,6 +103,8 @@ class LuceneFolder:
     def _fault(self, manifest: Manifest, passages: int) -> str | None:
         if manifest.passages != passages:
             return f"{self.path}: it holds {manifest.passages} passages, expected {passages}"
+        if odd := [file for file in self._files() if file.name.startswith(_COMMITS) and file.name not in manifest.sha256]:
+            return f"{odd[0]}: not of this index, and Lucene would open it"
         for name, digest in manifest.sha256.items():
             path = self.index / name
             if not path.is_file():

@@ -33,13 +33,16 @@ class Java:
         engine: What to start.
         memory: Most megabytes that its objects take; those of the Java that is already running stay.
 
+    Attributes:
+        memory: Megabytes that the Java that runs may take, by its own count, which is a little less than it was given.
+
     Raises:
         ResourceError: It does not start, or the one that runs does not know Lucene.
     """
 
     def __init__(self, engine: Engine, memory: int) -> None:
-        self.memory = memory
         self._jnius = _started(engine, memory)
+        self.memory = int(self("java.lang.Runtime").getRuntime().maxMemory()) >> 20
         try:
             self("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(1 << 30)  # a session can have more words than the usual 1024
             self._logger = self("java.util.logging.Logger").getLogger("org.apache.lucene")  # lives as long as somebody keeps it
@@ -81,7 +84,10 @@ class Java:
         if any(name in said for name in _DAMAGE):
             return DataError(folder, f"Lucene cannot read this index ({said}); delete the folder, and it is built again")
         if "OutOfMemoryError" in said:
-            return ResourceError(f"lucene: the {self.memory} MB that Java may take are too few ({said}): raise retriever.memory")
+            return ResourceError(
+                f"lucene: the {self.memory} MB that Java may take are too few ({said}): raise retriever.memory; of several retrievers in one "
+                "process that of the first holds"
+            )
         return ResourceError(f"lucene: {folder}: {said}")
 
 

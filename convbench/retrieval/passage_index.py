@@ -18,9 +18,9 @@ from convbench.io.digests import value_sha256
 from convbench.meter import Meter
 from convbench.retrieval.approximate import ApproximateSearcher, HNSWConfig, IVFPQConfig, SQ8Config
 from convbench.retrieval.canonical import canonical
+from convbench.retrieval.engines.base import engine_in_use
 from convbench.retrieval.exact import ExactSearcher, Searcher
 from convbench.retrieval.index_folder import IndexFolder
-from convbench.retrieval.shard_build import build_shards
 from convbench.retrieval.shards import SHARD_ROWS, Shards, Storage
 from convbench.types import Ranking
 from convbench.views.passages import PASSAGE_VIEW
@@ -69,6 +69,8 @@ class PassageIndex:
     def open(self, store: PassageStore, encoder: TextEncoder, cache: Path, meter: Meter) -> None:
         """Opens the index of ``store`` under ``cache``; encodes and builds what is missing, as the meter's phase ``index``.
 
+        Where that is done, and where is searched, is up to the engine in use (``convbench.retrieval.engines``).
+
         Raises:
             UsageError: A vector cannot be stored, or the approximate index does not fit the collection.
             StorageError: The index cannot be written; the same call goes on where it stopped.
@@ -78,9 +80,10 @@ class PassageIndex:
         key = [VERSION, store.sha256, PASSAGE_VIEW, encoder.describe(), self._config.storage, self._shard_rows]
         folder = IndexFolder(cache / "dense" / value_sha256(key)[:32], cache)
         shards = Shards(folder, len(store), encoder.dim, self._config.storage, self._shard_rows)
-        build_shards(shards, store, encoder, meter)
+        engine = engine_in_use()
+        engine.build(shards, store, encoder, meter)
         self._store, self._dim = store, encoder.dim
-        self._exact = ExactSearcher(shards)
+        self._exact = ExactSearcher(shards, scan=engine.scan(shards))
         self._approximate = None if fitted is None else ApproximateSearcher(fitted, shards, meter)
         meter.index("dense", shards.bytes_on_disk + (self._approximate.bytes_on_disk if self._approximate else 0))
 

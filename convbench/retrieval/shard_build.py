@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +19,7 @@ from convbench.retrieval.shards import Shards, Storage
 from convbench.types import Passage
 from convbench.views.passages import passage_text
 
-_ENCODED_TOGETHER = 1024
+ENCODED_TOGETHER = 1024
 """Enough for an encoder to make batches of like length, few enough for the progress bar to move."""
 
 
@@ -35,17 +38,33 @@ def build_shards(shards: Shards, store: PassageStore, encoder: TextEncoder, mete
         UsageError: A vector cannot be stored.
         StorageError: The disk is full or the folder cannot be written to; the same call goes on where it stopped.
     """
+    with missing_shards(shards, meter) as (missing, advance):
+        for start, part in missing.items():
+            vectors = encode_shard(store, encoder, start, part, shards.storage, meter, advance)
+            with atomic_path(shards.path(part)) as temporary, temporary.open("wb") as handle:
+                np.save(handle, vectors)
+            shards.folder.record(part)
+
+
+@contextmanager
+def missing_shards(shards: Shards, meter: Meter) -> Iterator[tuple[dict[int, Part], Advance]]:
+    """Keeps other builders out while shards are made; for a finished index nothing is locked or written.
+
+    Args:
+        shards: What there must be.
+        meter: Building is its phase ``index``.
+
+    Yields:
+        The shards to make, by their first row, and what moves the progress bar.
+    """
     if not any(map(shards.fault, shards.parts)) and not shards.folder.leftovers():
+        yield {}, lambda count, tokens=0: None
         return
     with shards.folder.locked():
         missing = _missing(shards)
         done = shards.size - sum(part.rows for part in missing.values())
         with meter.phase("index"), progress_bar("dense: encode passages", shards.size, done=done, unit="passage") as advance:
-            for start, part in missing.items():
-                vectors = _encode(store, encoder, start, part, shards.storage, meter, advance)
-                with atomic_path(shards.path(part)) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, vectors)
-                shards.folder.record(part)
+            yield missing, advance
 
 
 def _missing(shards: Shards) -> dict[int, Part]:
@@ -58,12 +77,26 @@ def _missing(shards: Shards) -> dict[int, Part]:
     return missing
 
 
-def _encode(
+def encode_shard(
     store: PassageStore, encoder: TextEncoder, start: int, part: Part, storage: Storage, meter: Meter, advance: Advance
 ) -> npt.NDArray[np.floating]:
+    """The vectors of one shard: the same wherever it is made.
+
+    Args:
+        store: The passages.
+        encoder: Encodes them.
+        start: The shard's first row.
+        part: Its file.
+        storage: How a value is stored.
+        meter: Where forward passes and tokens are counted.
+        advance: Told of encoded passages and their tokens.
+
+    Raises:
+        UsageError: A vector cannot be stored.
+    """
     vectors = np.empty((part.rows, part.dim), dtype=storage)
-    for row in range(0, part.rows, _ENCODED_TOGETHER):
-        stop = min(row + _ENCODED_TOGETHER, part.rows)
+    for row in range(0, part.rows, ENCODED_TOGETHER):
+        stop = min(row + ENCODED_TOGETHER, part.rows)
         passages = store.texts(start + row, start + stop)
         encoded = encoder.encode_passages([passage_text(passage) for passage in passages], meter)
         vectors[row:stop] = _storable(encoded.vectors, passages, storage)

@@ -94,21 +94,24 @@ class Shards:
         rows = max(block_bytes // (4 * self.dim) // ALIGNMENT, 1) * ALIGNMENT
         return np.empty((min(rows, -(-self.size // ALIGNMENT) * ALIGNMENT), self.dim), dtype=np.float32)
 
-    def blocks(self, block: Vectors) -> Iterator[tuple[int, Vectors]]:
+    def blocks(self, block: Vectors, rows: range | None = None) -> Iterator[tuple[int, Vectors]]:
         """The vectors in order as float32, whatever they are stored in; blocks reach across shards.
 
         Args:
             block: What to read into, from ``memory``.
+            rows: Which of them; None: all. Where they begin with a block, the blocks are those of a pass over all.
 
         Yields:
             The first row's number and the vectors, which are overwritten by the next.
         """
-        start = filled = 0
-        for part in self.parts:
-            shard = np.load(self.path(part), mmap_mode="r")  # one at a time: every mapping keeps a file open
-            taken = 0
-            while taken < part.rows:
-                count = min(len(block) - filled, part.rows - taken)
+        rows = rows if rows is not None else range(self.size)
+        start, filled = rows.start, 0
+        for number in range(rows.start // self.shard_rows, -(-rows.stop // self.shard_rows)):
+            shard = np.load(self.path(self.parts[number]), mmap_mode="r")  # one at a time: every mapping keeps a file open
+            first = number * self.shard_rows
+            taken, end = max(rows.start - first, 0), min(rows.stop - first, len(shard))
+            while taken < end:
+                count = min(len(block) - filled, end - taken)
                 block[filled : filled + count] = shard[taken : taken + count]
                 taken, filled = taken + count, filled + count
                 if filled == len(block):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import signal
 import time
@@ -287,10 +288,12 @@ def test_a_second_process_is_refused_and_does_not_disturb_the_first(commands, tm
     process = command.begin(tmp_path / "run", command.warm)
     while process.is_alive() and not appears("stages/generate.*.part", 1, tmp_path / "run", command.warm):
         time.sleep(0.001)
+    os.kill(process.pid, signal.SIGSTOP)  # or it may be over before the second has begun
     refused = convbench(*command.arguments, "--out", tmp_path / "run", "--cache", command.warm)
-    assert process.is_alive()
+    os.kill(process.pid, signal.SIGCONT)
     process.join(timeout=60)
-    assert refused.error == f"{tmp_path / 'run'}: another process is running in this folder; wait for it or choose another --out"
+    who = f"another process (pid {process.pid})"
+    assert refused.error == f"{tmp_path / 'run'}: {who} is running in this folder; wait for it or choose another --out"
     assert refused.code == 2
     assert content_without_cost(tmp_path / "run") == command.undisturbed[0]
 

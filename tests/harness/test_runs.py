@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import re
 import shutil
 from collections import defaultdict
@@ -400,7 +401,8 @@ def test_a_second_process_is_kept_out(finished):
     with RunFolder(finished).locked():
         for command in (("run", "bm25-rewrite", "-d", "topiocqa", "--out", finished), ("score", finished)):
             refused = convbench(*command, *RETRIEVAL)
-            assert refused.error == f"{finished}: another process is running in this folder; wait for it or choose another --out"
+            who = f"another process (pid {os.getpid()})"
+            assert refused.error == f"{finished}: {who} is running in this folder; wait for it or choose another --out"
             assert refused.code == 2
 
 

@@ -24,8 +24,10 @@ from convbench.retrieval.bm25 import BM25Config
 from convbench.retrieval.canonical import is_canonical
 from convbench.retrieval.fusion import FusedConfig, FusionConfig
 from convbench.retrieval.lucene import LuceneConfig
+from convbench.retrieval.lucene_engine import find_engine
 from convbench.retrieval.lucene_folder import LuceneFolder
 from convbench.retrieval.lucene_index import LuceneIndex
+from convbench.retrieval.lucene_java import Java
 from convbench.retrieval.open import open_retriever
 from convbench.types import Passage
 from convbench.views.passages import passage_text
@@ -279,7 +281,7 @@ class TestFaults:
         assert again.read == []
         assert json.loads(manifest.read_text())["passages"] == json.loads(written)["passages"] == len(store)
 
-    @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "swap", "manifest"])
+    @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "swap", "manifest", "another commit"])
     def test_damage_is_seen_and_the_index_built_again(
         self, store_of: StoreOf, tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -342,6 +344,9 @@ class TestFaults:
         with pytest.raises(ResourceError, match=r"raise retriever\.memory"), java_of.errors(tmp_path):
             java_of("java.nio.ByteBuffer").allocate(2**31 - 1)
 
+    def test_a_second_retriever_gets_no_more_memory_than_the_first(self, java_of: Any) -> None:
+        assert Java(find_engine(), 50_000).memory == java_of.memory <= 256
+
 
 @pytest.fixture
 def java_of(store_of: StoreOf, tmp_path: Path) -> Any:
@@ -362,6 +367,8 @@ def hurt(folder: Path, harm: str) -> None:
         file.unlink()
     elif harm == "swap":
         file.write_bytes(bytes(len(content)))
+    elif harm == "another commit":
+        (folder / "index" / "segments_zz").write_bytes(b"newer than the one that was written")
     else:
         (folder / "manifest.json").write_text("{")
 

@@ -130,7 +130,7 @@ class TestBuild:
     def test_what_is_encoded_together_does_not_show(
         self, store: ArrowPassageStore, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shard_build, "_ENCODED_TOGETHER", 3)
+        monkeypatch.setattr(shard_build, "ENCODED_TOGETHER", 3)
         encoder = WordEncoder()
         build(tmp_path / "index", store, encoder)
         assert [len(texts) for texts in encoder.calls] == [3, 3, 2] * 6 + [2]

@@ -1,0 +1,46 @@
+"""Rows of a finished stage, read from its file when they are asked for: in memory they would take more than anything else of a long run."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from convbench.systems.base import Row
+
+
+class StageRows(Mapping[str, Row]):
+    """Turn id -> row, in the order of the file; every look reads and parses one line.
+
+    Args:
+        path: The finished file, a line a turn.
+        turn_ids: The turns, in its order.
+    """
+
+    def __init__(self, path: Path, turn_ids: Sequence[str]) -> None:
+        self._path = path
+        self._places = {turn_id: place for place, turn_id in enumerate(turn_ids)}
+
+    def __getitem__(self, turn_id: str) -> Row:
+        place = self._places[turn_id]
+        with self._path.open("rb") as handle:
+            handle.seek(self._starts[place])
+            row: Row = json.loads(handle.readline())
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @cached_property
+    def _starts(self) -> array[int]:
+        """Where each line begins."""
+        starts = array("q", [0])
+        with self._path.open("rb") as handle:
+            for line in handle:
+                starts.append(starts[-1] + len(line))
+        return starts

@@ -1,0 +1,1 @@
+"""The engine that spreads work over a Ray cluster."""

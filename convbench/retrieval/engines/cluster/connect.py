@@ -1,0 +1,86 @@
+"""Reaching a Ray cluster, or saying in one line why it cannot be reached."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from convbench.errors import ResourceError, UsageError
+
+_SECONDS = 10.0
+_START = "start one with `ray start --head --port=6379`, then on every other machine `ray start --address=HEAD:6379` (docs/cluster.md)"
+
+
+def load_ray() -> Any:
+    """The package.
+
+    Raises:
+        ResourceError: It is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ResourceError("--engine ray needs the package ray: pip install 'convbench[ray]'") from None
+    return ray
+
+
+def chosen_address(address: str | None) -> str:
+    """The address that was given, else ``$RAY_ADDRESS``.
+
+    Raises:
+        UsageError: There is none, or it is no address of a cluster that this process can be part of.
+    """
+    found = (address or os.environ.get("RAY_ADDRESS", "")).strip()
+    if not found:
+        raise UsageError(f"--engine ray: which cluster? Give --address HOST:PORT or auto, or set RAY_ADDRESS; {_START}")
+    if found.startswith("ray://"):
+        raise UsageError(
+            f"--address {found}: a Ray Client connection keeps this process outside the cluster, where it cannot check what workers write; "
+            "run the command on a node of the cluster with --address auto, or send it there with `ray job submit`"
+        )
+    host, colon, port = found.rpartition(":")
+    if found != "auto" and not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UsageError(f"--address {found!r}: expected auto or HOST:PORT; {_START}")
+    return found
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Joins a cluster as its driver for the block; one that this process had joined before is left joined.
+
+    Args:
+        address: From ``chosen_address``.
+
+    Yields:
+        The package.
+
+    Raises:
+        ResourceError: Ray is not installed, or nothing answers.
+    """
+    ray = load_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    if address != "auto":
+        _knock(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()
+        raise ResourceError(f"--engine ray: no cluster at {address} ({reason[0] if reason else type(error).__name__}); {_START}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for a minute where nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+    except OSError as error:
+        raise ResourceError(f"--engine ray: nothing answers at {address} ({error}); {_START}") from error

@@ -1,0 +1,45 @@
+"""How a cluster is reached and used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from convbench.retrieval.shards import BLOCK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When something takes too long.
+
+    Attributes:
+        slow: A piece of work is slow that takes so many times the median of those that are done.
+        slow_seconds: No work is slow before so many seconds.
+        start_seconds: Until a first worker must have started; a cluster may have to bring nodes up first.
+        probe_seconds: Until every node must have answered.
+        attempts: How often a piece of work may lose its worker.
+    """
+
+    slow: float = 3.0
+    slow_seconds: float = 30.0
+    start_seconds: float = 900.0
+    probe_seconds: float = 120.0
+    attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """A cluster and what is asked of it.
+
+    Attributes:
+        address: ``host:port`` or ``auto``; None: ``$RAY_ADDRESS``.
+        workers: Processes that encode or search; None: as many as the cluster has room for.
+        gpus_per_worker: GPUs of a worker that encodes; None: one where the encoder computes on a GPU, else none.
+        block_bytes: As ``convbench.retrieval.shards.BLOCK_BYTES``; the blocks of every engine must be the same.
+        patience: When something takes too long.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    block_bytes: int = BLOCK_BYTES
+    patience: Patience = field(default_factory=Patience)
