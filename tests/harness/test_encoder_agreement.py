@@ -27,7 +27,7 @@ def executed(folder: Path, cache: Path, model: Path) -> Plan:
     execution = Execution(plan)
     upstream: dict[str, Any] = {}
     for planned in plan.stages:
-        upstream[planned.stage.name] = {row["turn_id"]: row for row in execution._rows(planned, upstream)}
+        upstream[planned.stage.name] = execution._rows(planned, upstream)
     return plan
 
 
