@@ -21,10 +21,12 @@ from side_by_side import Grown, Pairs, Result, Spread, exponent, growth, side_by
 
 QUICK = {"comparison_statistics", "start_up", "end_to_end"}
 """Those that take a few seconds small; the others, which load torch or compile a lot, are marked slow."""
+OF_OTHER_FORM = {"scale", "soak"}
+"""Those with tests of their own (tests/test_scale.py, tests/test_soak.py)."""
 SCRIPTS = sorted(
     path.stem
     for path in BENCHMARKS.glob("*.py")
-    if "--small" in (text := path.read_text(encoding="utf-8")) and '__name__ == "__main__"' in text
+    if path.stem not in OF_OTHER_FORM and "--small" in (text := path.read_text(encoding="utf-8")) and '__name__ == "__main__"' in text
 )
 
 

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 
 from convbench import errors
 from convbench.backends.placement import ModelConfig
-from convbench.cli.main import INTERRUPTED, cli
+from convbench.cli.main import cli
+from convbench.cli.stopping import INTERRUPTED, TERMINATED
 from convbench.cli.train import RecipeGroup, train_command
 from convbench.config import parse_yaml
 from convbench.datasets import DATASETS
@@ -143,7 +144,7 @@ def test_every_command_is_listed():
 
 
 def test_exit_codes_are_those_of_the_errors():
-    raised: dict[int, set[str]] = {0: set(), INTERRUPTED: set()}
+    raised: dict[int, set[str]] = {0: set(), INTERRUPTED: set(), TERMINATED: set()}
     for value in vars(errors).values():
         if isinstance(value, type) and issubclass(value, errors.ConvbenchError):
             raised.setdefault(value.exit_code, set()).add(value.__name__)

@@ -44,7 +44,7 @@ class ChatConfig(Config):
         max_tokens: Most tokens of an answer.
         limit_field: What the server calls ``max_tokens``.
         seed: Sample n is asked for with the seed ``seed + n``; None sends no seed.
-        timeout: Seconds without a sign of life after which a request counts as failed.
+        timeout: Seconds without a sign of life after which a request counts as failed; an answer that has begun must end within as many.
         retries: How often a request that failed (429, 5xx, time-out, no connection) is sent again, each time after a longer pause.
         parallel: Most requests under way at once.
         log_probabilities: Whether the probabilities of an answer's tokens are asked for.
@@ -215,8 +215,12 @@ class ChatClient:
             import openai
         except ImportError:
             raise ResourceError(f"asking a chat model needs the package openai: {INSTALL}") from None
+        from convbench.backends.chat_hurry import in_time
+
         # A redirect could lead off this machine, and a proxy too.
-        transport = openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self.server.is_local)
+        transport = openai.DefaultHttpxClient(
+            follow_redirects=False, trust_env=not self.server.is_local, event_hooks={"response": [in_time(self.config.timeout)]}
+        )
         return openai.OpenAI(
             api_key=self._api_key,
             base_url=self.server.url,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 from convbench.config import Config
 from convbench.errors import ResourceError
 from convbench.io.atomic import write_text
+from convbench.io.sealed import SEAL, BrokenSealError, sealed, unsealed
+
+_log = logging.getLogger(__name__)
 
 
 class ChatAnswer(Config):
@@ -47,14 +52,20 @@ class AnswerFolder:
         Raises:
             StorageError: It cannot be written.
         """
-        write_text(self._file(key), answer.model_dump_json(exclude_none=True) + "\n")
+        write_text(self._file(key), json.dumps(sealed(answer.model_dump(exclude_none=True)), ensure_ascii=False) + "\n")
 
     def kept(self, key: str) -> ChatAnswer | None:
         """An answer from before; None where there is none, or one that is damaged or of another version: it is asked for again."""
+        path = self._file(key)
         try:
-            return ChatAnswer.model_validate_json(self._file(key).read_bytes())
+            values = json.loads(path.read_bytes())
+            # Answers of versions that knew no digest were paid for, and stay.
+            return ChatAnswer.model_validate(unsealed(values) if isinstance(values, dict) and SEAL in values else values)
+        except BrokenSealError:
+            _log.warning("%s: a damaged answer: asked for again", path)
         except (OSError, ValueError):
-            return None
+            pass
+        return None
 
     def _file(self, key: str) -> Path:
         return self._path / key[:2] / f"{key}.json"

@@ -19,6 +19,8 @@ IdsAt: TypeAlias = "Callable[[NDArray[np.int64]], list[str]]"
 """Gives the ids stored at rows; a hash only nominates a row, the stored id decides."""
 
 _HASHES, _ROWS = "id-hashes.u64", "id-rows.i64"
+INDEX_FILES = (_HASHES, _ROWS)
+"""The files of an index."""
 
 
 def write_id_index(folder: Path, id_blocks: Iterable[Sequence[str]], count: int, ids_at: IdsAt) -> None:

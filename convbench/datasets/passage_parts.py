@@ -21,6 +21,8 @@ _FIELDS = ("id", "title", "text")
 _BATCH = 25_000
 # A pass over a part makes Python strings of this many passages at a time.
 _BLOCK = 4096
+REBUILD = "delete the store's folder and prepare it again"
+"""What to do with a damaged part."""
 
 
 def write_part(path: Path, passages: Sequence[Passage]) -> None:
@@ -46,6 +48,7 @@ class PassagePart:
     Args:
         path: The file.
         rows: The number of passages it must hold.
+        check: Look at every offset and every character first: for a file that no digest vouches for.
 
     Raises:
         DataError: The file is missing, damaged or of another length.
@@ -53,11 +56,11 @@ class PassagePart:
 
     __slots__ = ("_id_bytes", "_ids", "_texts", "_titles", "rows")
 
-    def __init__(self, path: Path, rows: int) -> None:
-        table = _mapped(path)
+    def __init__(self, path: Path, rows: int, *, check: bool = False) -> None:
+        table = _mapped(path, check=check)
         lengths = [len(chunk) for chunk in table.columns[0].chunks] if table.num_columns else []
         if table.num_rows != rows or tuple(table.schema.names) != _FIELDS or any(length != lengths[0] for length in lengths[:-1]):
-            raise DataError(path, f"found {table.num_rows} rows of {table.schema.names}, expected {rows} of {list(_FIELDS)}; {_REBUILD}")
+            raise DataError(path, f"found {table.num_rows} rows of {table.schema.names}, expected {rows} of {list(_FIELDS)}; {REBUILD}")
         self.rows = rows
         self._ids, self._titles, self._texts = table.columns
         self._id_bytes = _Strings(self._ids)
@@ -161,15 +164,15 @@ class PassageParts:
         return wanted
 
 
-_REBUILD = "delete the store's folder and prepare it again"
-
-
-def _mapped(path: Path) -> pa.Table:
+def _mapped(path: Path, *, check: bool) -> pa.Table:
     import pyarrow as pa
 
     try:
         # The mapping outlives the closed file: hundreds of parts need no file descriptors.
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all()
+            table = pa.ipc.open_file(source).read_all()
+        if check:
+            table.validate(full=True)
+        return table
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(path, f"not a readable part of a passage store ({str(error).splitlines()[0]}); {_REBUILD}") from None
+        raise DataError(path, f"not a readable part of a passage store ({str(error).splitlines()[0]}); {REBUILD}") from None

@@ -18,6 +18,7 @@ from convbench.datasets.id_index import IdIndex
 from convbench.datasets.passage_parts import PassageParts
 from convbench.errors import DataError, MissingFileError
 from convbench.io.jsonl import read_json
+from convbench.io.sealed import BrokenSealError, sealed, unsealed
 from convbench.types import Passage
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Manifest(Config):
         sha256: Digest of the content.
         sources: Name -> digest of what the store was built from.
         parts: The parts, in row order.
+        index: File of the id index -> its digest; empty in stores of versions that wrote none down.
+        check: Digest of all of this; None likewise.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -83,10 +86,17 @@ class Manifest(Config):
     sha256: str
     sources: dict[str, str]
     parts: list[PartFile] = Field(min_length=1)
+    index: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
+    check: str | None = None
 
     def dump(self) -> str:
-        """The manifest as JSON text."""
-        return json.dumps(self.model_dump(), indent=1, ensure_ascii=False) + "\n"
+        """The manifest as JSON text, sealed."""
+        return json.dumps(sealed(self.model_dump(exclude={"check"})), indent=1, ensure_ascii=False) + "\n"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Every file beside the manifest, in the folder ``data``, and its digest."""
+        return {part.file: part.sha256 for part in self.parts} | self.index
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -100,7 +110,13 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise MissingFileError(f"{folder}: no finished passage store here ({MANIFEST} is missing): prepare the dataset first")
     try:
-        return Manifest.model_validate(read_json(path))
+        values = read_json(path)
+        manifest = Manifest.model_validate(values)
+        if manifest.check is not None:
+            unsealed(values)
+        return manifest
+    except BrokenSealError as error:
+        raise DataError(path, f"damaged ({error}); delete the folder and prepare it again") from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(part if isinstance(part, str) and part.isprintable() else ascii(part) for part in problem["loc"]) or None

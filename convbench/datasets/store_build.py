@@ -6,7 +6,6 @@ whole, or puts the new one in the place of an older one.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import shutil
@@ -17,12 +16,13 @@ from operator import eq
 from pathlib import Path
 
 from convbench.datasets.corpora import check_id
-from convbench.datasets.id_index import write_id_index
-from convbench.datasets.passage_parts import PassagePart, PassageParts, write_part
+from convbench.datasets.id_index import INDEX_FILES, write_id_index
+from convbench.datasets.passage_parts import REBUILD, PassagePart, PassageParts, write_part
 from convbench.datasets.store import MANIFEST, SCHEMA_VERSION, ArrowPassageStore, Manifest, PartFile, read_manifest
 from convbench.errors import DataError, storage_error
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
+from convbench.io.lock import acquire
 from convbench.types import Passage
 
 _LOCK = "build.lock"
@@ -36,11 +36,13 @@ def build_store(
     sources: Mapping[str, str],
     part_rows: int = 100_000,
     progress: Callable[[int], None] | None = None,
+    digest_of: Callable[[Path], str] = file_sha256,
 ) -> ArrowPassageStore:
     """Builds the store of a collection, or opens it where the folder already holds the one of these sources.
 
     A build that was killed goes on after its last whole part, and ends with the same bytes as one that was not. A store of other sources
-    stays usable until the new one is whole. Of two processes that build one folder the second waits, then opens what the first built.
+    stays usable until the new one is whole. A file that is no longer what was written is made again, and a warning names it. Of two
+    processes that build one folder the second waits, then opens what the first built.
 
     Args:
         passages: Starts a fresh stream of the collection.
@@ -48,67 +50,131 @@ def build_store(
         sources: Name -> digest of everything that determines the stream: the corpus files, and reading options if there are any.
         part_rows: Passages in one part, which is held in memory while it is written. The store's digest does not depend on it.
         progress: Called after every part with the number of its passages (``tqdm.update`` fits).
+        digest_of: Gives the sha256 of a file; with one that remembers them (``remembered_sha256``) a finished store need not be read whole.
 
     Raises:
         DataError: The collection is empty, or an id comes twice.
         StorageError: The disk is full or the folder cannot be written to; the same call goes on where it stopped.
     """
-    if _finished(folder, sources):
-        return ArrowPassageStore(folder)
-    with _locked(folder):
-        if not _finished(folder, sources):
-            _build(passages, folder, dict(sources), part_rows, progress)
+    build = _Build(folder, dict(sources), part_rows, digest_of)
+    if not build.is_finished():
+        with _locked(folder):
+            build.finish(passages, progress)
     return ArrowPassageStore(folder)
 
 
-def _finished(folder: Path, sources: Mapping[str, str]) -> bool:
-    return (folder / MANIFEST).is_file() and read_manifest(folder).sources == dict(sources)
+class _Build:
+    """One store that there must be.
 
+    Args:
+        folder: Where it goes.
+        sources: What it is made from.
+        part_rows: Passages in one part.
+        digest_of: Gives the sha256 of a file.
+    """
 
-def _build(
-    passages: Callable[[], Iterator[Passage]],
-    folder: Path,
-    sources: dict[str, str],
-    part_rows: int,
-    progress: Callable[[int], None] | None,
-) -> None:
-    data = folder / f"passages-{value_sha256([SCHEMA_VERSION, sources, part_rows])[:16]}"
-    with _storage_errors(folder):
-        data.mkdir(exist_ok=True)
-        _remove_temporary(folder, data)
-    digest = hashlib.sha256()
-    parts: list[PartFile] = []
-    stream = passages()
-    while batch := list(islice(stream, part_rows)):
-        _add_content(digest, batch, folder)
-        path = data / f"part-{len(parts):05d}.arrow"
-        if not _holds(path, batch):
-            write_part(path, batch)
-        parts.append(PartFile(file=path.name, rows=len(batch), sha256=file_sha256(path)))
-        if progress is not None:
-            progress(len(batch))
-        del batch  # or it would stay in memory while the next one is read
-    if not parts:
-        raise DataError(folder, f"the collection is empty: no passages in {', '.join(sources) or 'its sources'}")
-    rows = sum(part.rows for part in parts)
-    manifest = Manifest(data=data.name, rows=rows, sha256=digest.hexdigest(), sources=sources, parts=parts)
-    _write_index(data, manifest)
-    write_text(folder / MANIFEST, manifest.dump())
-    with _storage_errors(folder):
-        _remove_older(folder, data)
+    def __init__(self, folder: Path, sources: dict[str, str], part_rows: int, digest_of: Callable[[Path], str]) -> None:
+        self._folder = folder
+        self._sources = sources
+        self._part_rows = part_rows
+        self._digest_of = digest_of
+
+    def is_finished(self) -> bool:
+        """Whether it is there, and is what was written."""
+        try:
+            manifest = self._manifest()
+        except DataError:
+            return False
+        return manifest is not None and not any(map(self._fault, self._files(manifest), self._expected(manifest)))
+
+    def finish(self, passages: Callable[[], Iterator[Passage]], progress: Callable[[int], None] | None) -> None:
+        """Makes what of it is missing or damaged, in a folder that is locked."""
+        try:
+            manifest = self._manifest()
+        except DataError as error:
+            _log.warning("%s; it is made again", str(error).removesuffix("; delete the folder and prepare it again"))
+            manifest = None
+        damaged = self._without_damaged(manifest) if manifest is not None else set()
+        if manifest is None or damaged & {part.file for part in manifest.parts}:
+            self._write(passages(), progress)
+        elif damaged:
+            self._write_index(manifest)
+
+    def _manifest(self) -> Manifest | None:
+        """The manifest of a store of these sources; ``DataError`` where it is damaged."""
+        if not (self._folder / MANIFEST).is_file():
+            return None
+        manifest = read_manifest(self._folder)
+        return manifest if manifest.sources == self._sources else None
+
+    def _files(self, manifest: Manifest) -> list[Path]:
+        return [self._folder / manifest.data / name for name in (*(part.file for part in manifest.parts), *INDEX_FILES)]
+
+    def _expected(self, manifest: Manifest) -> list[str | None]:
+        return [manifest.digests.get(path.name) for path in self._files(manifest)]
+
+    def _fault(self, path: Path, sha256: str | None) -> str | None:
+        """Why a file cannot be used, or None."""
+        if not path.is_file():
+            return "the file is missing"
+        if sha256 is None:
+            return "an older version wrote no digest of it down"
+        return None if self._digest_of(path) == sha256 else "its content is not what was written"
+
+    def _without_damaged(self, manifest: Manifest) -> set[str]:
+        """Removes the files that cannot be used, and says so; their names."""
+        found = set()
+        for path, sha256 in zip(self._files(manifest), self._expected(manifest), strict=True):
+            if fault := self._fault(path, sha256):
+                _log.warning("%s: %s: made again", path, fault)
+                found.add(path.name)
+                with _storage_errors(self._folder):
+                    path.unlink(missing_ok=True)
+        return found
+
+    def _write(self, stream: Iterator[Passage], progress: Callable[[int], None] | None) -> None:
+        folder = self._folder
+        data = folder / f"passages-{value_sha256([SCHEMA_VERSION, self._sources, self._part_rows])[:16]}"
+        with _storage_errors(folder):
+            data.mkdir(exist_ok=True)
+            _remove_temporary(folder, data)
+        digest = hashlib.sha256()
+        parts: list[PartFile] = []
+        while batch := list(islice(stream, self._part_rows)):
+            _add_content(digest, batch, folder)
+            path = data / f"part-{len(parts):05d}.arrow"
+            if not _holds(path, batch):
+                write_part(path, batch)
+            parts.append(PartFile(file=path.name, rows=len(batch), sha256=self._digest_of(path)))
+            if progress is not None:
+                progress(len(batch))
+            del batch  # or it would stay in memory while the next one is read
+        if not parts:
+            raise DataError(folder, f"the collection is empty: no passages in {', '.join(self._sources) or 'its sources'}")
+        rows = sum(part.rows for part in parts)
+        self._write_index(Manifest(data=data.name, rows=rows, sha256=digest.hexdigest(), sources=self._sources, parts=parts))
+        with _storage_errors(folder):
+            _remove_older(folder, data)
+
+    def _write_index(self, manifest: Manifest) -> None:
+        """Writes the id index of whole parts, and the manifest last."""
+        data = self._folder / manifest.data
+        paths = [data / part.file for part in manifest.parts]
+        counts = [part.rows for part in manifest.parts]
+        # Every part is mapped afresh and let go, so that a pass over all ids does not keep the whole collection's pages.
+        blocks = (PassagePart(path, rows).ids() for path, rows in zip(paths, counts, strict=True))
+        write_id_index(data, blocks, manifest.rows, lambda rows: PassageParts(paths, counts).ids(rows))
+        index = {name: self._digest_of(data / name) for name in INDEX_FILES}
+        write_text(self._folder / MANIFEST, manifest.model_copy(update={"index": index}).dump())
 
 
 def _holds(path: Path, batch: list[Passage]) -> bool:
     """Whether a killed build left this part; it is compared, since the code that reads the sources may have changed in between."""
-    return path.exists() and all(map(eq, PassagePart(path, len(batch)).passages(0, len(batch)), batch))
-
-
-def _write_index(data: Path, manifest: Manifest) -> None:
-    paths = [data / part.file for part in manifest.parts]
-    counts = [part.rows for part in manifest.parts]
-    # Every part is mapped afresh and let go, so that a pass over all ids does not keep the whole collection's pages.
-    blocks = (PassagePart(path, rows).ids() for path, rows in zip(paths, counts, strict=True))
-    write_id_index(data, blocks, manifest.rows, lambda rows: PassageParts(paths, counts).ids(rows))
+    try:
+        return path.exists() and all(map(eq, PassagePart(path, len(batch), check=True).passages(0, len(batch)), batch))
+    except DataError as error:
+        _log.warning("%s; it is made again", str(error).removesuffix(f"; {REBUILD}"))
+        return False
 
 
 def _add_content(digest: hashlib._Hash, batch: list[Passage], folder: Path) -> None:
@@ -127,14 +193,8 @@ def _add_content(digest: hashlib._Hash, batch: list[Passage], folder: Path) -> N
 def _locked(folder: Path) -> Iterator[None]:
     """Holds the folder against other builders; the lock goes with the process, however that ends."""
     with _storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / _LOCK).open("w")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning("%s: another process is building this store: waiting for it", folder)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        lock = acquire(folder / _LOCK, lambda who: _log.warning("%s: %s is building this store: waiting for it", folder, who))
+    with lock:
         yield
 
 

@@ -90,7 +90,7 @@ class BlobCache:
             marks = ",".join("?" * len(asked))
             rows = database.execute(f"SELECT key, day, crc, value FROM blobs WHERE key IN ({marks})", asked)  # noqa: S608 - marks only
             for key, day, crc, value in rows:
-                if isinstance(value, bytes) and zlib.crc32(value) == crc:
+                if isinstance(value, bytes) and _crc(key, value) == crc:
                     found[key] = value
                     old += [key] if day != self._today() else []
         if old:
@@ -102,7 +102,7 @@ class BlobCache:
             added = sum(map(len, values.values()))
             if not self._has_room(database, added):
                 return
-            rows = [(key, self._today(), zlib.crc32(value), value) for key, value in values.items()]
+            rows = [(key, self._today(), _crc(key, value), value) for key, value in values.items()]
             database.executemany("INSERT OR REPLACE INTO blobs (key, day, crc, value) VALUES (?, ?, ?, ?)", rows)
 
     def _has_room(self, database: sqlite3.Connection, added: int) -> bool:
@@ -129,6 +129,11 @@ class BlobCache:
         )
         database.execute("CREATE INDEX IF NOT EXISTS days ON blobs (day, number)")
         return database
+
+
+def _crc(key: bytes, value: bytes) -> int:
+    """Of the value under its key: a damaged index of the database could lead from one key to the value of another."""
+    return zlib.crc32(value, zlib.crc32(key))
 
 
 def _used(database: sqlite3.Connection) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -364,6 +365,56 @@ def test_damaged_store_names_the_file(tmp_path: Path, name: str, damage: str) ->
         path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=rf"{name}: .*delete the store's folder"):
         ArrowPassageStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize("name", ["part-00002.arrow", "id-hashes.u64", "id-rows.i64"])
+@pytest.mark.parametrize("damage", ["removed", "cut", "changed"])
+def test_a_damaged_file_is_made_again_and_the_others_stay(tmp_path: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "store"
+    build(folder)
+    before = contents(folder)
+    inodes = {path.name: path.stat().st_ino for path in folder.glob("*/part-*")}
+    (path,) = folder.glob(f"*/{name}")
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(content[: len(content) // 2] + (b"" if damage == "cut" else b"?" + content[len(content) // 2 + 1 :]))
+    with caplog.at_level(logging.WARNING):
+        assert list(build(folder)) == PASSAGES
+    (warning,) = caplog.messages
+    assert str(path) in warning
+    assert warning.endswith(": made again")
+    assert contents(folder) == before
+    kept = {each.name: each.stat().st_ino for each in folder.glob("*/part-*")}
+    assert {each for each in inodes if inodes[each] != kept[each]} <= {name}
+    assert list(build(folder)) == PASSAGES
+    assert len(caplog.messages) == 1
+
+
+def test_a_damaged_manifest_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "store"
+    sha256 = build(folder).sha256
+    before, manifest = contents(folder), folder / "manifest.json"
+    other = sha256.translate(str.maketrans("0123456789", "1234567890"))
+    manifest.write_text(manifest.read_text().replace(sha256, other))
+    with pytest.raises(DataError, match=r"manifest\.json: damaged \(its digest is not that of its content\); delete the folder"):
+        ArrowPassageStore(folder)
+    with caplog.at_level(logging.WARNING):
+        assert build(folder).sha256 == sha256
+    assert caplog.messages == [f"{manifest}: damaged (its digest is not that of its content); it is made again"]
+    assert contents(folder) == before
+
+
+def test_a_store_of_an_older_version_gets_its_digests(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    build(folder)
+    before, manifest = contents(folder), folder / "manifest.json"
+    values = json.loads(manifest.read_text())
+    del values["index"], values["check"]
+    manifest.write_text(json.dumps(values))
+    assert list(ArrowPassageStore(folder)) == PASSAGES
+    build(folder)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("change", [{"schema_version": 9}, {"data": "../elsewhere"}, {"parts": []}, {"surprise": 1}])

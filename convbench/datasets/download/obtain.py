@@ -102,8 +102,10 @@ def _there(file: DownloadFile, places: Places) -> Obtained | None:
 
 def _refuse_changed(file: DownloadFile, path: Path, digests: Mapping[str, str], places: Places) -> None:
     """Where nobody published a digest, the one that was computed when the file came is what it is held to."""
+    if file.digests or file.unpack is not None:
+        return
     before = written_record(places, file)
-    if file.unpack is None and before is not None and before.digests.get("sha256") not in (None, digests["sha256"]):
+    if before is not None and before.digests.get("sha256") not in (None, digests["sha256"]):
         was = f"it was {before.digests['sha256']} when it came ({before.source})"
         advice = f"remove it to have it fetched again, or remove {places.record(file.name)} to keep it as it is"
         raise DataError(path, f"its sha256 is {digests['sha256']}, and {was}: {advice}")

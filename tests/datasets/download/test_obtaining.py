@@ -135,6 +135,23 @@ class TestOneFile:
         with pytest.raises(DataError, match="its md5 is"):
             obtained([wanted(f"{server.url}/f", sha256=None, md5="0" * 32)], places)
 
+    @pytest.mark.parametrize("digest", ["sha256", "md5"])
+    def test_the_right_file_in_the_place_of_one_that_a_manifest_no_longer_wants(self, server, places, digest):
+        obtained([wanted(f"{server.url}/f")], places)
+        published = {"sha256": None, digest: hashlib.new(digest, OTHER).hexdigest()}
+        newer = wanted(f"{server.url}/f", content=OTHER, **published)
+        with pytest.raises(DataError, match="remove it, or put the right one there"):
+            obtained([newer], places)
+        places.file(newer.name).write_bytes(OTHER)
+        assert [each.how for each in obtained([newer], places) + obtained([newer], places)] == ["copy of yours", "there before"]
+
+    def test_without_a_published_digest_a_file_is_held_to_what_it_was(self, server, places):
+        file = wanted(f"{server.url}/f", checked=False)
+        obtained([file], places)
+        places.file(file.name).write_bytes(OTHER)
+        with pytest.raises(DataError, match=rf"its sha256 is {sha256(OTHER)}, and it was {sha256(CONTENT)} when it came"):
+            obtained([file], places)
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "file.bin"}'])
     def test_a_broken_record_is_no_record(self, server, places, text):
         file = wanted(f"{server.url}/f")
