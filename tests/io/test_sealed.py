@@ -11,7 +11,7 @@ from convbench.io.sealed import BrokenSealError, sealed, unsealed
 
 VALUES = st.dictionaries(
     st.text("abcé", max_size=5),
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("xyé", max_size=9),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("xyé", max_size=9),
     max_size=5,
 )
 
