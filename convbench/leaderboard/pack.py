@@ -40,6 +40,7 @@ def pack(run_folder: Path, track: Track, root: Path, answers: Answers, *, rankin
     finished = FinishedRun(run_folder)
     scored = _ranking_side(track) if rankings_only else track
     _refuse_unfinished(finished)
+    _refuse_other_rankings(finished)
     _refuse_other_data(finished, scored)
     records = {id_: _ranked(record) for id_, record in finished.records.items()} if rankings_only else finished.records
     card = card_of(finished, scored, answers)
@@ -69,6 +70,16 @@ def _refuse_unfinished(finished: FinishedRun) -> None:
     missing = finished.results.dataset.n_turns - len(finished.records)
     if missing:
         raise UsageError(f"{folder}: {missing} of {finished.results.dataset.n_turns} turns have no record: a submission needs every turn")
+
+
+def _refuse_other_rankings(finished: FinishedRun) -> None:
+    """Raises where another run's rankings took the place of the retriever's: the settings name one that did not search, and not theirs."""
+    given = finished.results.system.get("rankings")
+    if isinstance(given, Mapping):
+        raise UsageError(
+            f"{finished.path}: answers from the rankings of {given.get('system')!r}: run it again without --rankings, "
+            "or with that retriever in its settings"
+        )
 
 
 def _refuse_other_data(finished: FinishedRun, track: Track) -> None:

@@ -33,7 +33,7 @@ class BM25Config(Config):
     """BM25 settings; ``k1`` and ``b`` left out mean the dataset's usual values (its card), else Pyserini's 0.9 and 0.4."""
 
     type: Literal["bm25"] = "bm25"
-    k1: float | None = Field(default=None, ge=0)
+    k1: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     b: float | None = Field(default=None, ge=0, le=1)
     method: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
     analyzer: AnalyzerConfig = AnalyzerConfig()

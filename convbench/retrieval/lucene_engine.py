@@ -6,6 +6,7 @@ Pyserini itself is never imported: of its dependencies Lucene needs none, and it
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def find_engine() -> Engine:
 
 
 def find_jar() -> Path:
-    """The jar with Lucene: in the folder that ``$ANSERINI_CLASSPATH`` names, as for Pyserini, else in the package pyserini.
+    """The newest jar with Lucene: in the folder that ``$ANSERINI_CLASSPATH`` names, as for Pyserini, else in the package pyserini.
 
     Raises:
         ResourceError: There is none.
@@ -70,11 +71,16 @@ def find_jar() -> Path:
         if package is None or not package.submodule_search_locations:
             raise ResourceError(f"lucene: the package pyserini, which carries Lucene, is not installed: {INSTALL}")
         folder = Path(package.submodule_search_locations[0]) / "resources" / "jars"
-    jars = sorted(folder.glob(_JARS))
+    jars = sorted(folder.glob(_JARS), key=_release)
     if not jars:
         place = "$ANSERINI_CLASSPATH names another folder" if named else "pyserini is not whole: install it again"
         raise ResourceError(f"lucene: {folder}: no {_JARS} here; {place}")
     return jars[-1]
+
+
+def _release(jar: Path) -> list[int]:
+    """What the numbers in a jar's name order by: release 1.10 comes after 1.9."""
+    return [int(number) for number in re.findall(r"\d+", jar.name)]
 
 
 @lru_cache

@@ -85,7 +85,7 @@ class Java:
             return DataError(folder, f"Lucene cannot read this index ({said}); delete the folder, and it is built again")
         if "OutOfMemoryError" in said:
             return ResourceError(
-                f"lucene: the {self.memory} MB that Java may take are too few ({said}): raise retriever.memory; of several retrievers in one "
+                f"lucene: the {self.memory} MB that Java may take are too few ({said}): raise retriever.memory; of several retrievers in a "
                 "process that of the first holds"
             )
         return ResourceError(f"lucene: {folder}: {said}")

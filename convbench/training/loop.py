@@ -71,6 +71,10 @@ class Trained:
     best: float | None
 
 
+SHARES = 2
+"""Raised when several processes come to another loss from the same batch."""
+
+
 def train(
     model: Module,
     step: Step,
@@ -109,7 +113,10 @@ def train(
     if (settings.evaluate_every is None) != (evaluate is None):
         raise UsageError("evaluate_every and something to evaluate with: expected both or neither")
     steps = total_steps(settings, pools)
-    told = {"settings": settings.identity(), "data": _digest(pools), "processes": accelerator.num_processes, **(identity or {})}
+    processes = accelerator.num_processes
+    told = {"settings": settings.identity(), "data": _digest(pools), "processes": processes, **(identity or {})}
+    if processes > 1:
+        told["shares"] = SHARES  # a training of one process goes on from what any version began
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.keep, told)
     with _alone(folder, accelerator):
         place(model, accelerator)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SAID = ("gloo", "connection closed by peer", "connection reset by peer", "broken pipe", "nccl")
 """Words in what torch raises when an exchange between processes fails; gloo's errors have no type of their own."""
+_LONGEST = 200
 
 
 @contextmanager
@@ -29,8 +30,14 @@ def telling_of_lost_processes(accelerator: Accelerator) -> Iterator[None]:
             raise
         raise ResourceError(
             f"another of the {accelerator.num_processes} processes of this training has ended or cannot be reached; finished work is kept: "
-            f"start {accelerator.num_processes} processes with the same command to go on from the last checkpoint"
+            f"start {accelerator.num_processes} processes with the same command to go on from the last checkpoint (torch: {_line(error)})"
         ) from None
+
+
+def _line(error: RuntimeError) -> str:
+    """What torch said, without its stack: what is taken for a lost process may be a cable, a firewall or a full card."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return said[0][:_LONGEST] if said else type(error).__name__
 
 
 def _of_an_exchange(error: RuntimeError) -> bool:

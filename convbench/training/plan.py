@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from convbench.training.sharding import wants_sharding
 from convbench.training.train_settings import TrainSettings
-from convbench.training.zero import zero_stage
+from convbench.training.zero_asked import zero_stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from convbench.errors import ConvbenchError, UsageError
 from convbench.training.sharding import is_sharded, shard, wants_sharding, whole_weights
 from convbench.training.train_settings import TrainSettings
-from convbench.training.zero import ASKED, zero_stage
+from convbench.training.zero_asked import ASKED, zero_stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

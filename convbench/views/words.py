@@ -24,9 +24,11 @@ class AnalyzerConfig(Config):
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         try:
-            re.compile(pattern)
+            groups = re.compile(pattern).groups
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
+        if groups > 1:
+            raise ValueError(f"it has {groups} groups, and a word is one piece: expected one group at most; write the others as (?:...)")
         return pattern
 
 

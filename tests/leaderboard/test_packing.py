@@ -284,6 +284,15 @@ def test_a_hand_written_card(track: Track, root: Path, tmp_path: Path, turns: tu
         pack_foreign(None, responses, manifest, track, root, turns=turns)
 
 
+def test_a_run_that_answers_from_the_rankings_of_another_is_refused(made: Path, root: Path, track: Track, tmp_path: Path) -> None:
+    """Its card would name a retriever that did not search, and not the one that did, which may be the oracle."""
+    run = tmp_path / "answers"
+    succeed("run", "first-sentence", "-d", "topiocqa", "--rankings", made, "--metrics", "retrieval,token-f1", "--out", run)
+    with pytest.raises(UsageError, match="answers from the rankings of 'bm25-history': run it again without --rankings"):
+        pack(run, track, root, ANSWERS)
+    assert not (root / track.name / "submissions").exists()
+
+
 def test_a_run_that_reads_the_gold_of_earlier_turns_is_a_shortcut(root: Path, track: Track, tmp_path: Path) -> None:
     succeed("run", "previous-gold", "-d", "topiocqa", "--metrics", "retrieval,token-f1", "--out", tmp_path / "shortcut")
     packed = pack(tmp_path / "shortcut", track, root, ANSWERS)

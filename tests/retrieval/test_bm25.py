@@ -248,7 +248,18 @@ def test_it_keeps_the_protocol_and_wants_its_parameters() -> None:
         BM25Retriever(BM25Config(k1=0.9))
 
 
-@pytest.mark.parametrize("change", [{"k1": -1}, {"b": 1.5}, {"method": "tf-idf"}, {"K1": 0.9}, {"analyzer": {"pattern": "("}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"k1": -1},
+        {"k1": float("inf")},
+        {"b": 1.5},
+        {"method": "tf-idf"},
+        {"K1": 0.9},
+        {"analyzer": {"pattern": "("}},
+        {"analyzer": {"pattern": r"(\w)(\w+)"}},
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         BM25Config(**change)

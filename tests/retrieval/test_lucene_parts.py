@@ -120,6 +120,12 @@ class TestEngine:
         with pytest.raises(ResourceError, match="Java 30 or newer is needed"):
             find_engine()
 
+    def test_the_newest_of_several_jars(self, machine: Path) -> None:
+        for release in ("1.9.0", "1.10.1", "1.10.0", "0.44.2"):
+            (machine / "jars" / f"anserini-{release}-fatjar.jar").touch()
+        (machine / "jars" / "anserini-9.9.9-fatjar.jar").unlink()
+        assert find_jar().name == "anserini-1.10.1-fatjar.jar"
+
     @pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18)], ids=["empty file", "empty archive"])
     def test_what_is_no_jar(self, machine: Path, content: bytes) -> None:
         (machine / "jars" / "anserini-9.9.9-fatjar.jar").write_bytes(content)

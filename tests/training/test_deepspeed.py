@@ -27,7 +27,8 @@ from convbench.training.processes import open_accelerator
 from convbench.training.schedule import learner
 from convbench.training.train_settings import TrainSettings
 from convbench.training.trainable import TrainableSettings
-from convbench.training.zero import ASKED, check_plugin, with_zero, zero_stage
+from convbench.training.zero import with_zero
+from convbench.training.zero_asked import ASKED, check_plugin, zero_stage
 
 CONFIGURATION = shipped("baselines") / "unified-paper" / "accelerate-deepspeed.yaml"
 INSTALLED = importlib.util.find_spec("deepspeed") is not None

@@ -17,10 +17,11 @@ from convbench.training.objectives.weighted import Weights
 
 PROCESSES = 2
 SHARES = (((1, 10), (2, 11), (3, 12)), ((4, 13),))
-"""(session, its passage) of each process: three and one."""
+"""(session, its passage) of each process: three and one. As contexts they have responses of the same numbers."""
 HARD = ((20, 13), (20, 21, 11))
 """Hard negatives of each process: 20 is in both, and each has a gold passage of the other."""
-ONLY = Weights(retrieval=1.0, response=0.0, identification=0.0)
+BOTH = Weights(retrieval=1.0, response=0.0, identification=0.5)
+KINDS = ("sessions", "passages", "contexts", "responses")
 
 
 def vector(number: int) -> Tensor:
@@ -28,24 +29,29 @@ def vector(number: int) -> Tensor:
 
 
 def batch(pairs: Sequence[tuple[int, int]], hard: Sequence[int]) -> Batch:
-    sessions, passages = Anchors(), Candidates()
-    for _, passage in pairs:
-        sessions.positives.append(passages.add((passage,), str(passage)))
-        sessions.right.append(frozenset([str(passage)]))
-    for passage in hard:
-        passages.add((passage,), str(passage))
-    return Batch((), (), (), sessions, passages, Anchors(), Candidates())
+    sessions, passages, contexts, responses = Anchors(), Candidates(), Anchors(), Candidates()
+    for anchors, candidates in ((sessions, passages), (contexts, responses)):
+        for _, right in pairs:
+            anchors.positives.append(candidates.add((right,), str(right)))
+            anchors.right.append(frozenset([str(right)]))
+        for wrong in hard:
+            candidates.add((wrong,), str(wrong))
+    return Batch((), (), (), sessions, passages, contexts, responses)
 
 
 def learnt(pairs: Sequence[tuple[int, int]], hard: Sequence[int]) -> dict[str, Tensor]:
     """The loss, and the gradient of each input."""
     own = batch(pairs, hard)
-    names = [*(f"session {number}" for number, _ in pairs), *(f"passage {tokens[0]}" for tokens in own.passages.numbers)]
-    leaves = [vector(int(name.split()[1])).requires_grad_() for name in names]
-    vectors = {"sessions": torch.stack(leaves[: len(pairs)]), "passages": torch.stack(leaves[len(pairs) :])}
-    loss = choosing_loss(own, ONLY, 0.1, vectors, average_counts(own))
+    anchors, candidates = [number for number, _ in pairs], [tokens[0] for tokens in own.passages.numbers]
+    leaves = {
+        kind: [vector(100 * place + number).requires_grad_() for number in (candidates if place % 2 else anchors)]
+        for place, kind in enumerate(KINDS)
+    }
+    loss = choosing_loss(own, BOTH, 0.1, {kind: torch.stack(each) for kind, each in leaves.items()}, average_counts(own))
     loss.total.backward()
-    return {"loss": loss.total.detach(), **{name: leaf.grad for name, leaf in zip(names, leaves, strict=True) if leaf.grad is not None}}
+    numbered = ((kind, zip(candidates if place % 2 else anchors, leaves[kind], strict=True)) for place, kind in enumerate(KINDS))
+    gradients = {f"{kind} {number}": leaf.grad for kind, each in numbered for number, leaf in each if leaf.grad is not None}
+    return {"loss": loss.total.detach(), **gradients}
 
 
 def work(rank: int, folder: str) -> None:
@@ -68,7 +74,7 @@ def test_uneven_shares_that_hold_the_same_inputs_give_the_loss_and_the_gradients
 
 def test_a_process_alone_has_all_of_a_batch() -> None:
     own = batch(SHARES[0], HARD[0])
-    assert average_counts(own) == {"retrieval": 3.0}
+    assert average_counts(own) == {"retrieval": 3.0, "identification": 3.0}
     assert everywhere("a") == ["a"]
 
 
