@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -56,7 +56,8 @@ class Stopping:
             return
         self.code = 128 + number
         if self._asked:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{STOPPED}\n".encode())
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{STOPPED}\n".encode())
             os._exit(self.code)
         self._asked = True
         raise KeyboardInterrupt

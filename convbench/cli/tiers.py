@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convbench.datasets.download.manifest import DatasetDownloads
     from convbench.datasets.download.obtain import Obtained
     from convbench.datasets.download.places import Places
+    from convbench.datasets.pool import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +169,8 @@ def _pooled(dataset: str, source: Source, given: TierOptions, cache: Path, *, of
     files = _full(dataset, source, replace(given, without_corpus=True), cache, offline=offline)
     if pool_folder(folder := place(files)) is not None:
         pool = read_pool(folder)
+        if source.corpus is not None:
+            _refuse_pool_of_another(pool, dataset, files.source, cache)
     else:
         files = _full(dataset, source, given, cache, offline=offline)
         if given.fetch_only:
@@ -177,6 +180,19 @@ def _pooled(dataset: str, source: Source, given: TierOptions, cache: Path, *, of
     pooled = replace(files.source, corpus=pool.folder)
     told = {**files.summary, "tier": "pooled", "pool": str(pool.folder), "pooled": pool.manifest.describe()}
     return TierFiles(pooled, summary=told, run=run_line(dataset, pooled))
+
+
+def _refuse_pool_of_another(pool: Pool, dataset: str, source: Source, cache: Path) -> None:
+    """The pool in the cache's place is of one collection, and the user has named one."""
+    from convbench.datasets.collection import prepare_store
+
+    opened = replace(source, limit=None, conversations=None).open(dataset)
+    found, own = prepare_store(opened, opened.collection(), cache).sha256, pool.manifest.full.sha256
+    if found != own:
+        raise UsageError(
+            f"{pool.folder}: a pool of another collection than --corpus {source.corpus} (digest {own[:12]}, and {found[:12]}): "
+            f"leave --corpus out, or make one with `convbench data pool {dataset} --corpus {source.corpus} --out DIR`"
+        )
 
 
 def _have_accepted(dataset: str, entry: DatasetDownloads, places: Places, *, given: bool) -> None:

@@ -19,13 +19,14 @@ from convbench.datasets.corpora import check_id
 from convbench.datasets.id_index import INDEX_FILES, write_id_index
 from convbench.datasets.passage_parts import REBUILD, PassagePart, PassageParts, write_part
 from convbench.datasets.store import MANIFEST, SCHEMA_VERSION, ArrowPassageStore, Manifest, PartFile, read_manifest
-from convbench.errors import DataError, storage_error
+from convbench.errors import DataError, StorageError, storage_error
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
 from convbench.io.lock import acquire
 from convbench.types import Passage
 
 _LOCK = "build.lock"
+_NO_DIGEST = "an older version wrote no digest of it down"
 _log = logging.getLogger(__name__)
 
 
@@ -58,8 +59,13 @@ def build_store(
     """
     build = _Build(folder, dict(sources), part_rows, digest_of)
     if not build.is_finished():
-        with _locked(folder):
-            build.finish(passages, progress)
+        try:
+            with _locked(folder):
+                build.finish(passages, progress)
+        except StorageError as error:
+            if not build.is_readable():
+                raise
+            _log.warning("%s; the id index is read as an older version wrote it", str(error).partition(";")[0])
     return ArrowPassageStore(folder)
 
 
@@ -81,11 +87,12 @@ class _Build:
 
     def is_finished(self) -> bool:
         """Whether it is there, and is what was written."""
-        try:
-            manifest = self._manifest()
-        except DataError:
-            return False
-        return manifest is not None and not any(map(self._fault, self._files(manifest), self._expected(manifest)))
+        return self._faults() == set()
+
+    def is_readable(self) -> bool:
+        """Whether it is there, perhaps of an older version: then its parts are what was written, and nothing vouches for its index."""
+        faults = self._faults()
+        return faults is not None and faults <= {_NO_DIGEST}
 
     def finish(self, passages: Callable[[], Iterator[Passage]], progress: Callable[[int], None] | None) -> None:
         """Makes what of it is missing or damaged, in a folder that is locked."""
@@ -99,6 +106,17 @@ class _Build:
             self._write(passages(), progress)
         elif damaged:
             self._write_index(manifest)
+
+    def _faults(self) -> set[str] | None:
+        """Why files cannot be used; None where no manifest names any."""
+        try:
+            manifest = self._manifest()
+        except DataError:
+            return None
+        if manifest is None:
+            return None
+        found = map(self._fault, self._files(manifest), self._expected(manifest))
+        return {fault for fault in found if fault is not None}
 
     def _manifest(self) -> Manifest | None:
         """The manifest of a store of these sources; ``DataError`` where it is damaged."""
@@ -118,7 +136,7 @@ class _Build:
         if not path.is_file():
             return "the file is missing"
         if sha256 is None:
-            return "an older version wrote no digest of it down"
+            return _NO_DIGEST
         return None if self._digest_of(path) == sha256 else "its content is not what was written"
 
     def _without_damaged(self, manifest: Manifest) -> set[str]:

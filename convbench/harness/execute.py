@@ -11,6 +11,7 @@ from typing import Any
 
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.store import ArrowPassageStore
+from convbench.errors import UsageError
 from convbench.harness.costs import CostLog
 from convbench.harness.plan import Plan, PlannedStage
 from convbench.harness.provenance import machine, package_versions
@@ -101,6 +102,9 @@ class Execution:
             batches: The turns of every batch.
             prepare: Called before the first batch; not at all when no rows are missing.
             run: The rows of a batch, given its number and its turns.
+
+        Raises:
+            UsageError: Rows are not those of the batch's turns, in order.
         """
         if output.is_finished():
             return output.rows()
@@ -113,6 +117,7 @@ class Execution:
         with progress_bar(output.name, output.total, done=finished) as advance:
             for number, batch in enumerate(batches[done:], start=done):
                 rows = run(number, batch)
+                _refuse_other_turns(output.name, rows, batch)
                 output.append(rows)
                 advance(len(batch))
         output.finish()
@@ -136,6 +141,18 @@ class Execution:
             "stages": {planned.stage.name: planned.stage.describe() for planned in plan.stages},
             "provenance": {"packages": package_versions()},
         }
+
+
+def _refuse_other_turns(name: str, rows: Sequence[Row], batch: Sequence[Turn]) -> None:
+    """Rows are found by their place from now on; the stage may be of a plug-in."""
+    found, expected = [row.get("turn_id") for row in rows], [turn.id for turn in batch]
+    if found != expected:
+        place = next((number for number, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]), len(rows))
+        raise UsageError(
+            f"{name}: {len(found)} rows for {len(expected)} turns, and row {place + 1} of the batch is of turn "
+            f"{found[place] if place < len(found) else None!r}, expected {expected[place] if place < len(expected) else None!r}: "
+            "a stage gives one row a turn, in order"
+        )
 
 
 def all_finished(plan: Plan) -> bool:

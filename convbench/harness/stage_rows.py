@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from convbench.errors import DataError
 from convbench.systems.base import Row
 
 
@@ -17,6 +18,9 @@ class StageRows(Mapping[str, Row]):
     Args:
         path: The finished file, a line a turn.
         turn_ids: The turns, in its order.
+
+    Raises:
+        DataError: A line is not the row of its turn, with a look at it.
     """
 
     def __init__(self, path: Path, turn_ids: Sequence[str]) -> None:
@@ -27,7 +31,15 @@ class StageRows(Mapping[str, Row]):
         place = self._places[turn_id]
         with self._path.open("rb") as handle:
             handle.seek(self._starts[place])
-            row: Row = json.loads(handle.readline())
+            line = handle.readline()
+        try:
+            row: Row = json.loads(line)
+            found = row["turn_id"]
+        except (ValueError, TypeError, KeyError):
+            found = None
+        if found != turn_id:  # changed while the run goes on, or by a stage that did not keep the order
+            message = f"found {'no row' if found is None else f'the row of turn {found!r}'}, expected that of turn {turn_id!r}"
+            raise DataError(self._path, f"{message}; delete the file and run the same command again", line=place + 1)
         return row
 
     def __iter__(self) -> Iterator[str]:
@@ -43,4 +55,7 @@ class StageRows(Mapping[str, Row]):
         with self._path.open("rb") as handle:
             for line in handle:
                 starts.append(starts[-1] + len(line))
+        if len(starts) != len(self) + 1:
+            message = f"found {len(starts) - 1} rows, expected {len(self)}; delete the file and run the same command again"
+            raise DataError(self._path, message)
         return starts

@@ -84,6 +84,18 @@ def test_a_part_of_the_conversations_is_prepared_with_the_pool_of_all(prepare, t
     assert (summary["conversations"], summary["passages"]) == (2, pool.manifest.passages)
 
 
+def test_a_pool_in_its_place_is_not_taken_for_one_of_another_corpus(prepare, tmp_path):
+    pool = pool_in_its_place(tmp_path)
+    assert succeed(*prepare("--json", "--corpus", CORPUS)).json["pool"] == str(pool.folder)
+    lines = CORPUS.read_text(encoding="utf-8").splitlines(keepends=True)
+    other = tmp_path / "other" / CORPUS.name
+    other.parent.mkdir()
+    other.write_text("".join(lines[:-1]), encoding="utf-8")
+    error = convbench(*prepare("--corpus", other)).error
+    assert error.startswith(f"{pool.folder}: a pool of another collection than --corpus {other} (digest {pool.manifest.full.sha256[:12]}")
+    assert f"`convbench data pool topiocqa --corpus {other} --out DIR`" in error
+
+
 def test_options_that_do_not_go_together(prepare, tmp_path):
     assert "--tier pooled says which files, and --data too" in convbench(*prepare("--data", tmp_path)).error
     assert "a pool is made of the corpus" in convbench(*prepare("--without-corpus")).error

@@ -349,6 +349,29 @@ def test_read_only_folder_is_reported_but_a_finished_store_opens(tmp_path: Path)
             path.chmod(0o755)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_of_an_older_version_opens_where_nothing_can_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture, whole: bool) -> None:
+    folder = tmp_path / "store"
+    build(folder)
+    manifest = folder / "manifest.json"
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({key: value for key, value in values.items() if key not in ("index", "check")}), encoding="utf-8")
+    (folder / "build.lock").unlink()
+    (folder / "build.lock").symlink_to(manifest / "lock")  # cannot be made, whoever asks
+    if whole:
+        before = contents(folder)
+        store = build(folder)
+        assert list(store) == PASSAGES
+        assert store.rows([PASSAGES[7].id]).tolist() == [7]
+        assert any("the id index is read as an older version wrote it" in message for message in caplog.messages)
+        assert contents(folder) == before
+        return
+    (part,) = folder.glob("*/part-00002.arrow")
+    part.write_bytes(part.read_bytes()[:-9])
+    with pytest.raises(StorageError, match="cannot write"):
+        build(folder)
+
+
 def test_no_store_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"no finished passage store here \(manifest\.json is missing\)"):
         ArrowPassageStore(tmp_path)

@@ -25,14 +25,16 @@ def stopped(tmp_path: Path) -> Iterator[BaseProcess]:
     """A run that stands still in the middle of its work, with the lock of its folder."""
     process = fork(tmp_path / "first.log", *command(tmp_path, "run"))
     lock = tmp_path / "run" / ".lock"
-    while process.is_alive() and not (lock.exists() and lock.read_text()):
-        time.sleep(0.0005)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    assert lock.read_text().split()[0] == str(process.pid), "it was over before it could be stopped"
-    yield process
-    process.kill()
-    process.join()
+    try:
+        while process.is_alive() and not (lock.exists() and lock.read_text()):
+            time.sleep(0.0005)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        assert lock.read_text().startswith(f"{process.pid} "), "it was over before it could be stopped"
+        yield process
+    finally:  # one that stands still would be waited for at the end of all tests
+        process.kill()
+        process.join()
 
 
 def test_the_second_is_refused_with_the_pid_of_the_first_which_is_not_disturbed(stopped: BaseProcess, tmp_path: Path) -> None:
@@ -67,21 +69,24 @@ def test_one_that_builds_the_same_waits_and_says_for_whom(lock: str, tmp_path: P
     if not list((tmp_path / "whole-cache").glob(lock)):
         pytest.skip(f"nothing is locked as {lock}")
     first = fork(tmp_path / "first.log", *command(tmp_path, "first"))
-    while first.is_alive() and not any(path.read_text() for path in (tmp_path / "cache").glob(lock)):
-        time.sleep(0.0005)
-    assert first.pid is not None
-    os.kill(first.pid, signal.SIGSTOP)
-    held = [path.read_text() for path in (tmp_path / "cache").glob(lock)]
-    assert held, "it was over before it could be stopped"
-    (tmp_path / "second.log").touch()
-    second = fork(tmp_path / "second.log", *command(tmp_path, "second"))
-    said = f"another process (pid {first.pid}) is building"
-    while second.is_alive() and said not in (tmp_path / "second.log").read_text(encoding="utf-8"):
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGCONT)
-    for process in (first, second):
-        process.join(120)
-        assert process.exitcode == 0
+    try:
+        while first.is_alive() and not any(path.read_text() for path in (tmp_path / "cache").glob(lock)):
+            time.sleep(0.0005)
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGSTOP)
+        held = [path.read_text() for path in (tmp_path / "cache").glob(lock)]
+        assert any(held), "it was over before it could be stopped"
+        (tmp_path / "second.log").touch()
+        second = fork(tmp_path / "second.log", *command(tmp_path, "second"))
+        said = f"another process (pid {first.pid}) is building"
+        while second.is_alive() and said not in (tmp_path / "second.log").read_text(encoding="utf-8"):
+            time.sleep(0.01)
+        os.kill(first.pid, signal.SIGCONT)
+        for process in (first, second):
+            process.join(120)
+            assert process.exitcode == 0
+    finally:  # one that stands still would be waited for at the end of all tests
+        first.kill()
     assert said in (tmp_path / "second.log").read_text(encoding="utf-8")
     for name in ("first", "second"):
         assert content_without_cost(tmp_path / name) == content_without_cost(tmp_path / "whole")

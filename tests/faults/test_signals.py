@@ -129,6 +129,26 @@ def test_the_second_ends_it_at_once(slow_server: tuple[ChatServer, list[float]],
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_the_second_ends_it_where_nobody_reads_any_more() -> None:
+    """Ctrl-C reaches the other end of a pipe as well, which is gone by then."""
+    code = """
+import os, signal
+from convbench.cli.stopping import Stopping
+with Stopping().heeded():
+    for _ in range(2):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+os._exit(7)
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stderr=writer, preexec_fn=heed_control_c)
+    os.close(writer)
+    assert done.returncode == 130
+
+
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
     block = "with Stopping().heeded(): os.kill(os.getpid(), signal.SIGINT)"
     code = f"import signal, os; from convbench.cli.stopping import Stopping\n{block}\nprint('on')"

@@ -19,6 +19,7 @@ from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import Results, read_results, results_schema
 from convbench.io.runfile import read_run
+from convbench.systems.oracle import GoldSearchStage
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "results.schema.json"
 FAST = ("--metrics", "retrieval,rouge,token-f1")
@@ -516,3 +517,12 @@ def test_history_of_a_rewrite_baseline_means_what_it_says(tmp_path):
     results = run("bm25-rewrite", tmp_path / "run", "--history", "query")
     assert results.conditions["rewriter"] == "none"
     assert values(results) == values(run("bm25-query", tmp_path / "other"))
+
+
+@pytest.mark.parametrize(("spoilt", "found"), [(lambda rows: rows[::-1], "row 1 .* is of turn"), (lambda rows: rows[:-1], "of turn None")])
+def test_a_stage_of_a_plug_in_that_does_not_keep_the_order(spoilt, found, monkeypatch, tmp_path):
+    original = GoldSearchStage.run
+    monkeypatch.setattr(GoldSearchStage, "run", lambda self, turns, upstream: spoilt(original(self, turns, upstream)))
+    refused = convbench("run", "oracle", "-d", "topiocqa", "--out", tmp_path, *RETRIEVAL)
+    assert refused.code == 2
+    assert re.search(f"search: .*{found}.*a stage gives one row a turn, in order", refused.error)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convbench.errors import DataError
 from convbench.harness.stage_rows import StageRows
 
 
@@ -37,3 +38,27 @@ def test_a_turn_that_the_stage_does_not_have(rows: dict[str, dict[str, object]],
     assert "c9_1" not in found
     with pytest.raises(KeyError):
         found["c9_1"]
+
+
+def test_a_line_that_is_the_row_of_another_turn(rows: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "stage.jsonl"
+    written(path, dict(reversed(rows.items())))
+    found = StageRows(path, list(rows))
+    with pytest.raises(DataError, match=r"stage\.jsonl:1: found the row of turn 'c5_1', expected that of turn 'c0_1'"):
+        found["c0_1"]
+
+
+def test_a_file_that_changes_after_it_was_opened(rows: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "stage.jsonl"
+    found, last = written(path, rows), list(rows)[-1]
+    assert found[last] == rows[last]
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DataError, match=r"stage\.jsonl:6: found no row, expected that of turn 'c5_1'; delete the file"):
+        found[last]
+
+
+def test_a_file_with_fewer_rows_than_turns(rows: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "stage.jsonl"
+    written(path, {"c0_1": rows["c0_1"]})
+    with pytest.raises(DataError, match=r"stage\.jsonl: found 1 rows, expected 6"):
+        StageRows(path, list(rows))["c0_1"]

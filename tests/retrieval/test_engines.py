@@ -91,6 +91,7 @@ def test_the_local_engine_is_in_use_where_none_was_put_in_place() -> None:
 class TestAddresses:
     @pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379", "head.cluster:6379", "[::1]:6379"])
     def test_addresses_of_clusters(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
         assert chosen_address(address) == address
         monkeypatch.setenv("RAY_ADDRESS", address)
         assert chosen_address(None) == address
@@ -105,6 +106,14 @@ class TestAddresses:
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         with pytest.raises(UsageError, match=r"which cluster\? Give --address.*RAY_ADDRESS.*ray start --head"):
             chosen_address(None)
+
+    def test_auto_is_the_one_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ray would take it too, whatever it is."""
+        monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+        assert chosen_address("auto") == "10.0.0.1:6379"
+        monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+        with pytest.raises(UsageError, match="Ray Client"):
+            chosen_address("auto")
 
     def test_a_client_is_outside_the_cluster(self) -> None:
         with pytest.raises(UsageError, match=r"ray://head:10001.*ray job submit"):

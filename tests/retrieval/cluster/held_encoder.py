@@ -13,6 +13,9 @@ from retrieval.small_index import WordEncoder
 from convbench.backends.base import Encoded
 from convbench.meter import Meter
 
+_LONGEST = 120
+"""Seconds after which nobody will remove the file any more: a test that failed must not wait for ever."""
+
 
 class HeldEncoder(WordEncoder):
     """Where a text holds a word, says which process has it, and waits as long as a file is there.
@@ -31,7 +34,8 @@ class HeldEncoder(WordEncoder):
         if any(self._word in text for text in texts):
             first = not list(self._folder.glob("begun-*"))
             (self._folder / f"begun-{os.getpid()}").touch()
-            while (first or not self._once) and (self._folder / "hold").exists():
+            end = time.monotonic() + _LONGEST
+            while (first or not self._once) and (self._folder / "hold").exists() and time.monotonic() < end:
                 time.sleep(0.02)
         return super().encode_passages(texts, meter)
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,9 @@ def test_shards_and_rankings_have_the_bytes_of_the_local_engine(cluster: LocalCl
         os.kill(int(begun[0].name.partition("-")[2]), signal.SIGKILL)
         hold.unlink()
 
+    heeded = signal.getsignal(signal.SIGTERM)
     with ray_engine(settings(cluster), tmp_path) as engine:
+        assert signal.getsignal(signal.SIGTERM) is heeded, "Ray has put its own in the place of ours"
         killer, meter = meanwhile(kill), Meter()
         shards = shards_in(tmp_path / "ray", store)
         engine.build(shards, store, HeldEncoder(tmp_path, "1533"), meter)
@@ -216,6 +219,29 @@ class TestErrors:
             engine.build(shards_in(tmp_path / "ray", store), store, BrokenEncoder(), Meter())
         assert str(found.value) == str(expected.value)
         assert "passage 'p 7'" in str(found.value)
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_search_after_one_that_failed(self, cluster: LocalCluster, tmp_path: Path, workers: int) -> None:
+        """Every worker fails, and only one error is shown: others are no answers to what is asked next."""
+        placed = shards_of(tmp_path / "vectors", vectors_with_ties(5000), shard_rows=700)
+        queries = vectors_with_ties(40)[7:]
+        expected, found = ExactSearcher(placed, 1).nearest(queries, 90), []
+        with ray_engine(replace(settings(cluster), workers=workers), tmp_path) as engine:
+            searcher = ExactSearcher(placed, scan=engine.scan(placed))
+            assert same(searcher.nearest(queries, 90), expected)
+            assert engine._scanning is not None
+            pool = engine._scanning[0]
+            until(lambda: pool.fill(workers) or [pool.welcome(each) for each in list(pool.starting)] or len(pool.workers) == workers)
+            gone = [placed.path(placed.parts[number]) for number in (0, 5)]
+            for path in gone:
+                path.rename(tmp_path / path.name)
+            with pytest.raises(FileNotFoundError):
+                searcher.nearest(queries, 90)
+            for path in gone:
+                (tmp_path / path.name).rename(path)
+            meanwhile(lambda: found.append(searcher.nearest(queries, 90))).join(60)
+        assert found, "no worker was free any more, or the old error came up again"
+        assert same(found[0], expected)
 
     def test_an_encoder_that_is_another_there(self, cluster: LocalCluster, store: ArrowPassageStore, tmp_path: Path) -> None:
         with (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,12 +30,14 @@ def load_ray() -> Any:
 
 
 def chosen_address(address: str | None) -> str:
-    """The address that was given, else ``$RAY_ADDRESS``.
+    """The address that was given, else ``$RAY_ADDRESS``; for ``auto`` too, as Ray itself takes it.
 
     Raises:
         UsageError: There is none, or it is no address of a cluster that this process can be part of.
     """
-    found = (address or os.environ.get("RAY_ADDRESS", "")).strip()
+    known = os.environ.get("RAY_ADDRESS", "").strip()
+    found = (address or known).strip()
+    found = known if found == "auto" and known else found
     if not found:
         raise UsageError(f"--engine ray: which cluster? Give --address HOST:PORT or auto, or set RAY_ADDRESS; {_START}")
     if found.startswith("ray://"):
@@ -67,7 +71,8 @@ def connected(address: str) -> Iterator[Any]:
     if address != "auto":
         _knock(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with _own_signals():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()
         raise ResourceError(f"--engine ray: no cluster at {address} ({reason[0] if reason else type(error).__name__}); {_START}") from error
@@ -75,6 +80,17 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Puts the handler of SIGTERM back that the block replaces: Ray's ends the process with a trace, and no note of the run is written."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:

@@ -143,13 +143,17 @@ class Dispatch:
 
     def _land(self, reference: Any, flight: Flight, left: set[Task], tally: Tally, seconds: list[float]) -> str | None:
         """Takes an answer; returns why there is none that can be used."""
+        flights, now = flight.worker.flights, time.monotonic()
+        flights.remove(flight)  # first of all: the worker is free, whatever the answer is
         try:
             result = self._ray.get(reference)
         except self._pool.losses as error:
             self._pool.lose(flight.worker, error)
             return reason(error)
-        flights, now = flight.worker.flights, time.monotonic()
-        flights.remove(flight)
+        except self._ray.exceptions.RayTaskError:
+            if flight.task in left:
+                raise
+            return None  # nobody waits for it any more
         if flights and flights[0].began is None:
             flights[0].began = now
         if isinstance(result, Failure):
