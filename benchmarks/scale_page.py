@@ -74,8 +74,10 @@ REASONS: Mapping[str, str] = {
     "BM25, build": "the peak is where a block of 65,536 passages is sorted, which takes about 140 MiB beside what is held. Of that the "
     "words whose stems are remembered (up to 262,144; seen at the ends of blocks: 90,000 to 254,000) depend on where blocks end: the peak "
     "goes up and down with them by some tens of MiB, within a bound, rather than up with the collection.",
+    "exact search, 384 wide": "the same at 1 and 2 million passages, so that it does not go on. What rises before is bounded by queries "
+    "times depth: by the code, and not by a profile, the rows looked at for equal vectors, which are more the closer scores lie.",
 }
-"""Series -> why its memory does not reach the aim, as profiled; shown only where it does not."""
+"""Series -> why its memory does not reach the aim; shown only where it does not."""
 
 
 WAITING = "the seconds in which the processor worked have a slope of {:.2f}: the rest is waiting, for the disk or for other work."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -10,6 +12,8 @@ from pathlib import Path
 
 from convbench.errors import DataError
 from convbench.systems.base import Row
+
+_decode = json.JSONDecoder().raw_decode
 
 
 class StageRows(Mapping[str, Row]):
@@ -29,11 +33,10 @@ class StageRows(Mapping[str, Row]):
 
     def __getitem__(self, turn_id: str) -> Row:
         place = self._places[turn_id]
-        with self._path.open("rb") as handle:
-            handle.seek(self._starts[place])
-            line = handle.readline()
+        start = self._starts[place]
+        line = os.pread(self._descriptor, self._starts[place + 1] - start, start)
         try:
-            row: Row = json.loads(line)
+            row: Row = _decode(line.decode())[0]
             found = row["turn_id"]
         except (ValueError, TypeError, KeyError):
             found = None
@@ -47,6 +50,13 @@ class StageRows(Mapping[str, Row]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @cached_property
+    def _descriptor(self) -> int:
+        """The open file: opening it for every look would take longer than reading."""
+        descriptor = os.open(self._path, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
 
     @cached_property
     def _starts(self) -> array[int]:

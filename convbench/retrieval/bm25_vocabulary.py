@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 
 FILES = ("vocabulary.words.npy", "vocabulary.ends.npy", "vocabulary.numbers.npy")
 """The words' UTF-8 bytes in sorted order; where the n-th word ends, from 0 on; its number."""
+
+_KEPT = 1 << 16
+"""Words whose numbers are remembered: queries share most of theirs."""
 
 
 def save_vocabulary(numbers: Mapping[str, int], folder: Path) -> None:
@@ -51,14 +55,13 @@ class Vocabulary(Mapping[str, int]):
     def __init__(self, folder: Path) -> None:
         words, ends, numbers = (np.load(folder / name, mmap_mode="r") for name in FILES)
         self._words = _Words(memoryview(words), memoryview(ends))
-        self._numbers = memoryview(numbers)
+        self._number = lru_cache(_KEPT)(partial(_sought, self._words, memoryview(numbers)))
 
     def __getitem__(self, word: str) -> int:
-        sought = _spelt(word)
-        place = bisect_left(self._words, sought)
-        if place == len(self._words) or self._words[place] != sought:
+        number = self._number(word)
+        if number is None:
             raise KeyError(word)
-        return int(self._numbers[place])
+        return number
 
     def __len__(self) -> int:
         return len(self._words)
@@ -76,6 +79,13 @@ class _Words(Sequence[bytes]):
 
     def __len__(self) -> int:
         return len(self._ends) - 1
+
+
+def _sought(words: _Words, numbers: memoryview, word: str) -> int | None:
+    """The number of a word; None where the vocabulary lacks it."""
+    spelt = _spelt(word)
+    place = bisect_left(words, spelt)
+    return int(numbers[place]) if place < len(words) and words[place] == spelt else None
 
 
 def _spelt(word: str) -> bytes:
