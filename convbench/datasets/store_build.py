@@ -59,11 +59,12 @@ def build_store(
     """
     build = _Build(folder, dict(sources), part_rows, digest_of)
     if not build.is_finished():
+        readable = build.is_readable()  # asked before anything is written: a file can be in its place, and its folder not on disk
         try:
             with _locked(folder):
                 build.finish(passages, progress)
         except StorageError as error:
-            if not build.is_readable():
+            if not readable:
                 raise
             _log.warning("%s; the id index is read as an older version wrote it", str(error).partition(";")[0])
     return ArrowPassageStore(folder)

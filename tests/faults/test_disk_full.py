@@ -55,7 +55,8 @@ def check(whole: Undisturbed, tmp_path: Path, place: str, share: list[float]) ->
         return seen
 
 
-@pytest.mark.parametrize("place", ["out", pytest.param("cache", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["out", "cache"])
 def test_a_disk_that_fills(whole: Undisturbed, tmp_path: Path, place: str) -> None:
     assert check(whole, tmp_path, place, [0.4])
 
