@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convbench.cli.engine_options import EngineChoice, engine_options
 from convbench.cli.options import (
     DATASET_HELP,
-    EngineChoice,
     Source,
     data_options,
-    engine_options,
     environment_options,
     map_option,
     metric_options,
