@@ -96,15 +96,7 @@ class IndexFolder:
         Raises:
             StorageError: The folder cannot be created or written to.
         """
-
-        def busy(who: str) -> None:
-            _log.warning("%s: %s is building this index: waiting for it", self.path, who)
-
-        try:
-            lock = acquire(self.path / "build.lock", busy)
-        except OSError as error:
-            raise storage_error(error, self.path) or error from error
-        with lock:
+        with alone(self.path):
             for path in self.leftovers():
                 path.unlink()
             self._entries = self._read()
@@ -120,3 +112,22 @@ class IndexFolder:
             _log.warning("%s: not readable: the index is made again", self.path / MANIFEST)
             return {}
         return {entry.file: entry for entry in entries}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps other builders of an index out of its folder, and waits for one that is at work. The lock goes with the process.
+
+    Raises:
+        StorageError: The folder cannot be created or written to.
+    """
+
+    def busy(who: str) -> None:
+        _log.warning("%s: %s is building this index: waiting for it", folder, who)
+
+    try:
+        lock = acquire(folder / "build.lock", busy)
+    except OSError as error:
+        raise storage_error(error, folder) or error from error
+    with lock:
+        yield

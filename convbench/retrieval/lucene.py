@@ -17,6 +17,7 @@ from convbench.io.digests import value_sha256
 from convbench.meter import Meter
 from convbench.retrieval.base import Found
 from convbench.retrieval.canonical import canonical
+from convbench.retrieval.index_folder import alone
 from convbench.retrieval.lucene_build import build_lucene
 from convbench.retrieval.lucene_engine import find_engine, find_jar
 from convbench.retrieval.lucene_folder import LuceneFolder
@@ -92,7 +93,7 @@ class LuceneRetriever:
         folder = LuceneFolder(cache / "lucene" / value_sha256([VERSION, store.sha256, self._indexed()])[:32], cache)
         self._java = Java(find_engine(), self.config.memory)
         if not folder.finished(len(store)):
-            with folder.locked():
+            with alone(folder.path):
                 if not folder.finished(len(store)):  # another process may have built it meanwhile
                     with meter.phase("index"):
                         build_lucene(folder, store, self._words, self._java)

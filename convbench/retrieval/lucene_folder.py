@@ -1,21 +1,17 @@
-"""The folder of a Lucene index: its lock, and a manifest that tells whether its files are what was written."""
+"""The folder of a Lucene index: a manifest that tells whether its files are what was written."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from convbench.config import Config
-from convbench.errors import storage_error
 from convbench.io.atomic import write_text
 from convbench.io.cache import remembered_sha256
-from convbench.io.lock import acquire
 
 MANIFEST = "manifest.json"
 _COMMITS = "segments"
@@ -81,24 +77,6 @@ class LuceneFolder:
         if (self.path / MANIFEST).exists():
             self.clear()
         self.index.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other builders out. The lock goes with the process.
-
-        Raises:
-            StorageError: The folder cannot be made or written to.
-        """
-
-        def busy(who: str) -> None:
-            _log.warning("%s: %s is building this index: waiting for it", self.path, who)
-
-        try:
-            lock = acquire(self.path / "build.lock", busy)
-        except OSError as error:
-            raise storage_error(error, self.path) or error from error
-        with lock:
-            yield
 
     def _fault(self, manifest: Manifest, passages: int) -> str | None:
         if manifest.passages != passages:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from convbench.errors import ResourceError, UsageError
 from convbench.retrieval import lucene_engine
+from convbench.retrieval.index_folder import alone
 from convbench.retrieval.lucene import LuceneConfig, LuceneRetriever
 from convbench.retrieval.lucene_engine import Engine, find_engine, find_jar
 from convbench.retrieval.lucene_folder import LuceneFolder
@@ -211,7 +212,7 @@ class TestFolder:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> LuceneFolder:
         folder = LuceneFolder(tmp_path / "lucene" / "x", tmp_path)
-        with folder.locked():
+        with alone(folder.path):
             folder.begin()
             (folder.index / "_0.cfs").write_bytes(b"postings")
             (folder.index / "segments_1").write_bytes(b"one")
