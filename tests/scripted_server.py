@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from loopback import serving
+from loopback import dripped, serving
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Answer:
         length: The length to announce; None: the true one; -1: none, the end of the connection ends the file.
         hang: Seconds of silence after the head and ``cut`` bytes.
         pace: Seconds after every 4 KiB.
+        head_pace: Seconds after every byte of the head.
+        redirect: Status 302, with the file as its body.
         blind: Ignore ``If-Range``: give the range of whatever the file is now.
         shift: Give a range that begins so many bytes later than the one asked for.
     """
@@ -44,6 +46,8 @@ class Answer:
     length: int | None = None
     hang: float = 0.0
     pace: float = 0.0
+    head_pace: float = 0.0
+    redirect: bool = False
     blind: bool = False
     shift: int = 0
 
@@ -108,14 +112,16 @@ def file_server(certificate: Path | None = None) -> Iterator[FileServer]:
                 self.close_connection = True
             for name, value in {"Content-Type": "application/octet-stream", **head, **answer.headers}.items():
                 self.send_header(name, value)
+            if answer.head_pace:
+                dripped(self, answer.head_pace)
             self.end_headers()
             if self.command == "HEAD":
                 return
             sent = body if answer.cut is None else body[: answer.cut]
             for start in range(0, len(sent), 4096):
                 block = sent[start : start + 4096]
+                asked.given += len(block)  # before it goes: the client may have read it before this thread counts on
                 self.wfile.write(block)
-                asked.given += len(block)
                 time.sleep(answer.pace)
             if answer.hang:
                 self.wfile.flush()
@@ -126,6 +132,8 @@ def file_server(certificate: Path | None = None) -> Iterator[FileServer]:
         def _content(self, answer: Answer, asked: Asked) -> tuple[int, bytes, dict[str, str]]:
             if answer.status is not None:
                 return answer.status, b"", {}
+            if answer.redirect:
+                return 302, answer.content, {}
             head = {key: value for key, value in (("ETag", answer.etag), ("Last-Modified", answer.modified)) if value}
             wanted = re.fullmatch(r"bytes=(\d+)-", asked.headers.get("range", ""))
             condition = asked.headers.get("if-range")

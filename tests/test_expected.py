@@ -16,8 +16,10 @@ EXPECTED = {name: expected for name in baseline_names() if (expected := read_exp
 CASES = [(name, set_name) for set_name in SETS for name, expected in EXPECTED.items() if set_name in expected.scores]
 _LONG = ("unified-minilm", "hybrid-minilm", "hybrid-rewrite")
 MINUTES = {(baseline, name) for baseline in _LONG for name, entry in SETS.items() if not entry.bundled}
-MINUTES |= {("minilm-history", "topiocqa-sample")}
-"""What writes a thousand responses, searches twice with retrievers that are measured by themselves, or encodes a thousand long sessions."""
+MINUTES |= {(baseline, name) for baseline in _LONG for name, entry in SETS.items() if entry.bundled and name != "inscit-mini"}
+MINUTES |= {(f"minilm-{what}", name) for what in ("history", "queries") for name in ("topiocqa-sample", "inscit-sample")}
+"""What writes many responses, searches twice with retrievers that are measured by themselves, or encodes a thousand long sessions; of
+these the first kinds run on one set always."""
 
 
 def test_every_baseline_has_scores_on_every_set_it_can_run_on():

@@ -132,7 +132,7 @@ def test_bundled_sets_through_a_beir_folder(tmp_path, name):
     assert summary.notes == []
 
 
-@pytest.mark.parametrize("name", ["beir", "mteb"])
+@pytest.mark.parametrize("name", ["beir", pytest.param("mteb", marks=pytest.mark.slow)])
 def test_a_conversation_of_a_thousand_turns(tmp_path, name):
     turns = [{"conversation_id": "a", "turn": n, "query": f"q{n}", "response": f"r{n}"} for n in range(1, 1001)]
     content = {"conversations": turns, "collection": [{"id": "p", "text": "x"}], "qrels": [{"turn": "a_1000", "passage": "p", "grade": 1}]}

@@ -128,6 +128,7 @@ def test_a_rung_that_is_gone_or_was_interrupted_takes_over_what_the_others_have(
     assert {rung: content(out / rung) for rung in RUNGS["evidence"]} == {rung: content(finished / rung) for rung in RUNGS["evidence"]}
 
 
+@pytest.mark.slow
 def test_a_ladder_that_is_killed_goes_on(finished: Path, tmp_path: Path) -> None:
     whole = {rung: content(finished / rung) for rung in RUNGS["evidence"]}
     for rung, file in (("other-turn", "stages/view.jsonl"), ("retrieved", "stages/search.jsonl"), ("gold", "turns.jsonl")):
@@ -201,6 +202,7 @@ def test_a_rung_that_fails_does_not_keep_the_others(finished: Path, tmp_path: Pa
     assert content(out / "gold+noise") == content(finished / "gold+noise")
 
 
+@pytest.mark.slow
 def test_several_systems_and_datasets(tmp_path: Path) -> None:
     pairs = ("bm25-query", "bm25-rewrite", "-d", "topiocqa", "-d", "inscit", "--limit", 2)
     shown = succeed("run", *pairs, "--evidence", "ladder", "--out", tmp_path, *FAST, "--json").json

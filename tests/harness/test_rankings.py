@@ -90,6 +90,7 @@ def test_every_history_goes_with_it(donors: Path, history: str, tmp_path: Path) 
         assert {id_: record.passages for id_, record in records(out).items()} == {id_: record.passages for id_, record in theirs.items()}
 
 
+@pytest.mark.slow
 def test_it_goes_with_a_ladder(donors: Path, tmp_path: Path) -> None:
     succeed("run", "bm25-query", "-d", "topiocqa", "--evidence", "ladder", "--rankings", donors / "unified", "--out", tmp_path, *FAST)
     for rung in ("none", "gold+noise"):

@@ -147,7 +147,7 @@ def repeated(folder: Path) -> Path:
         ("bm25-rewrite", 0.2),
         pytest.param("bm25-rewrite", 0.5, marks=pytest.mark.slow),
         ("bm25-rewrite", 0.8),
-        ("minilm-history", 0.3),
+        pytest.param("minilm-history", 0.3, marks=pytest.mark.slow),
         pytest.param("minilm-history", 0.7, marks=pytest.mark.slow),
     ],
 )
@@ -206,7 +206,7 @@ def test_killed_when_a_part_has_so_many_bytes(commands, tmp_path):
         assert (folder / "stages" / "generate.jsonl").stat().st_ino == before, "the part was not gone on with"
 
 
-@pytest.mark.parametrize("history", ["full", "full-own"])
+@pytest.mark.parametrize("history", ["full", pytest.param("full-own", marks=pytest.mark.slow)])
 def test_a_unified_system_is_killed_between_conversations(history, tmp_path):
     """What was read of earlier conversations is gone after a kill; what is left to read does not need it."""
     one = ("--set", "conversations=1", "--set", "decoding.max_new_tokens=8", "--profile", "decoder", "--history", history)
@@ -234,6 +234,7 @@ def test_killed_again_and_again(commands, tmp_path):
     assert leftovers(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_killed_in_a_process_from_a_fresh_interpreter(commands, tmp_path):
     """The other kills hit forks, which share their imports; this one is a command as the shell starts it."""
     command = commands["quick"]

@@ -246,7 +246,10 @@ print(rows.tolist(), scores.tolist())
 """
 
 
-@pytest.mark.parametrize("spoil", [lambda path: b"", lambda path: path.read_bytes()[:40]], ids=["emptied", "cut"])
+@pytest.mark.parametrize(
+    "spoil",
+    [pytest.param(lambda path: b"", id="emptied", marks=pytest.mark.slow), pytest.param(lambda path: path.read_bytes()[:40], id="cut")],
+)
 def test_machine_code_that_was_spoilt_is_made_anew(tmp_path: Path, spoil: Callable[[Path], bytes]) -> None:
     opened(by_bm25s(collection(6, 50, 20, 9), "lucene"), tmp_path / "index")
 

@@ -21,6 +21,8 @@ from convbench.systems.catalog import system_values
 from convbench.systems.unified import UnifiedConfig
 
 DATASETS = ("topiocqa", "qrecc", "orquac", "inscit", "faithdial")
+ALWAYS_AND_SLOWLY = [name if name in ("llama", "bert") else pytest.param(name, marks=pytest.mark.slow) for name in DECODERS]
+"""A decoder with a cache and one whose attention goes both ways; the others are read the same way in tests of the backends."""
 SHORT = ("--set", "decoding.max_new_tokens=6", "--metrics", "retrieval,token-f1", "--offline")
 
 
@@ -42,7 +44,7 @@ def run(
     return results
 
 
-@pytest.mark.parametrize("architecture", DECODERS)
+@pytest.mark.parametrize("architecture", ALWAYS_AND_SLOWLY)
 def test_a_small_decoder_runs_on_all_five_datasets(architecture: str, tmp_path: Path) -> None:
     found = run(folder_of(architecture), tmp_path / "run", "--limit", "2", datasets=DATASETS, architecture=architecture)
     assert [result["dataset"]["name"] for result in found] == list(DATASETS)
@@ -57,6 +59,7 @@ def test_a_small_decoder_runs_on_all_five_datasets(architecture: str, tmp_path: 
         assert cost["tokens_out"] > 0
 
 
+@pytest.mark.slow
 def test_minilm_does_both_jobs_and_retrieves_as_the_two_stage_system_does(tmp_path: Path) -> None:
     both = ("unified-minilm", "minilm-history", "-d", "topiocqa", "-d", "faithdial")
     succeed("run", *both, "--out", tmp_path, "--metrics", "retrieval", "--offline", "--limit", "4")
