@@ -6,6 +6,8 @@ The exit codes are part of the command line's contract (``docs/cli.md``).
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -111,3 +113,16 @@ def storage_error(error: OSError, path: str | Path | None = None) -> StorageErro
         return None
     name = path or error.filename or "output"
     return StorageError(f"{name}: cannot write: {advice}; finished work is kept, run the same command again to go on")
+
+
+@contextmanager
+def storage_errors(path: str | Path | None = None) -> Iterator[None]:
+    """Reports what is about space, permission or place as a ``StorageError`` that names ``path``; any other error passes.
+
+    Raises:
+        StorageError: The block met a full disk and the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) or error from error

@@ -23,7 +23,8 @@ from convbench.cli.stopping import INTERRUPTED, TERMINATED
 from convbench.cli.train import RecipeGroup, train_command
 from convbench.config import parse_yaml
 from convbench.datasets import DATASETS
-from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
+from convbench.datasets.adapters import load_card
+from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.metrics import METRICS
 from convbench.metrics.protocol import protocol_names
 from convbench.systems.catalog import baseline_names

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from convbench import errors
-from convbench.errors import ConvbenchError, DataError, reading_error, storage_error
+from convbench.errors import ConvbenchError, DataError, StorageError, reading_error, storage_error, storage_errors
 
 
 def test_exit_codes_are_distinct_and_documented() -> None:
@@ -64,6 +64,15 @@ def test_storage_error_prefers_the_name_it_is_given() -> None:
     full = OSError(errno.ENOSPC, "full", ".file.123.tmp")
     assert str(storage_error(full, "file")).startswith("file: ")
     assert str(storage_error(OSError(errno.ENOSPC, "full"))).startswith("output: ")
+
+
+def test_a_block_reports_what_is_about_storage_and_lets_the_rest_pass() -> None:
+    with pytest.raises(StorageError, match=r"^folder: cannot write: "), storage_errors("folder"):
+        raise OSError(errno.ENOSPC, "full", ".file.123.tmp")
+    with pytest.raises(FileNotFoundError), storage_errors("folder"):
+        raise FileNotFoundError(errno.ENOENT, "no such file")
+    with pytest.raises(ValueError, match=r"^no storage$"), storage_errors("folder"):
+        raise ValueError("no storage")
 
 
 @pytest.mark.parametrize(

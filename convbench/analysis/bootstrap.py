@@ -9,7 +9,7 @@ import numpy as np
 
 from convbench.analysis.clusters import Clusters
 from convbench.analysis.intervals import ends_of, percentile_interval
-from convbench.analysis.resampling import Resampling, bootstrap_means, drawn
+from convbench.analysis.resampling import Resampling, bootstrap_each, drawn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +34,27 @@ def clustered_interval(
     Returns:
         (low, high), or None with fewer than two clusters, where there is nothing to resample.
     """
+    return clustered_intervals([values], clusters, level=level, resamples=resamples, seed=seed)[0]
+
+
+def clustered_intervals(
+    columns: Sequence[Sequence[float]], clusters: Sequence[str], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """``clustered_interval`` of several measures of the same turns, bit for bit: the conversations are drawn once for all.
+
+    Args:
+        columns: Of each measure, one value a turn.
+        clusters: The conversation of each turn.
+        level: Coverage.
+        resamples: Bootstrap samples.
+        seed: Seed of the resampling.
+    """
     conversations = Clusters.named(clusters)
     if len(conversations.names) < 2:
-        return None
-    column = np.asarray(values, dtype=np.float64)[:, None]
-    return ends_of(percentile_interval(bootstrap_means(column, conversations, Resampling(resamples, seed, level)), level)[0])
+        return [None] * len(columns)
+    values = [np.asarray(column, dtype=np.float64)[:, None] for column in columns]
+    samples = bootstrap_each(values, conversations, Resampling(resamples, seed, level))
+    return [ends_of(percentile_interval(each, level)[0]) for each in samples]
 
 
 def clustered_interval_of(

@@ -6,7 +6,7 @@ the same draws, so that any function of several means (a difference, a ratio) ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,28 @@ def bootstrap_means(values: NDArray[np.float64], clusters: Clusters, plan: Resam
     Returns:
         Shape (resamples, columns); NaN where a resample holds no turn with a value.
     """
-    sums, counts = clusters.totals(values)
-    return np.concatenate([_ratio(weights @ sums, weights @ counts) for weights in drawn(len(sums), plan)])
+    return bootstrap_each([values], clusters, plan)[0]
+
+
+def bootstrap_each(tables: Sequence[NDArray[np.float64]], clusters: Clusters, plan: Resampling) -> list[NDArray[np.float64]]:
+    """``bootstrap_means`` of each of several tables of the same turns, bit for bit; drawing takes longer than the means of one column.
+
+    A product of more columns may add in another order, so each table is multiplied on its own.
+
+    Args:
+        tables: Each of shape (turns, its columns); NaN where a turn has no value.
+        clusters: The turns' conversations.
+        plan: Resamples and seed.
+
+    Returns:
+        For each table, shape (resamples, its columns).
+    """
+    totals = [clusters.totals(values) for values in tables]
+    means: list[list[NDArray[np.float64]]] = [[] for _ in tables]
+    for weights in drawn(len(clusters.names), plan):
+        for found, (sums, counts) in zip(means, totals, strict=True):
+            found.append(_ratio(weights @ sums, weights @ counts))
+    return [np.concatenate(found) for found in means]
 
 
 def jackknife_means(values: NDArray[np.float64], clusters: Clusters) -> NDArray[np.float64]:

@@ -40,9 +40,14 @@ def tie_groups(order: Sequence[int], separated: Collection[tuple[int, int]], mos
     return {system: "".join(_letter(number) for number, group in enumerate(groups) if system in group) for system in order}
 
 
+def letters_of(letters: str) -> list[str]:
+    """The letters of a system, one by one; those beyond the alphabet are two in brackets, ``(aa)``."""
+    return _LETTER.findall(letters)
+
+
 def share_a_letter(first: str, second: str) -> bool:
     """Whether two systems, by their letters, are not told apart."""
-    return bool(set(_LETTER.findall(first)) & set(_LETTER.findall(second)))
+    return not set(letters_of(first)).isdisjoint(letters_of(second))
 
 
 def _absorbed(group: frozenset[int], place: int, groups: Sequence[frozenset[int]]) -> bool:

@@ -8,27 +8,30 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from convbench.backends.calls import calling_transformers
-from convbench.backends.families import COUNT_POSITIONS_FROM_PADDING, body_prefix, can_write, is_bert_like, model_types
+from convbench.backends.config_files import (
+    ADAPTER,
+    CONFIG,
+    GENERATION,
+    PROFILE_FILE,
+    json_object,
+    max_positions,
+    read_config,
+    read_settings,
+)
+from convbench.backends.families import body_prefix, can_write, is_bert_like
 from convbench.backends.locate import LocatedModel, locate_model
 from convbench.backends.vocabulary import check_ends, check_vocabulary, read_tokenizer, tokenizer_folder
 from convbench.backends.weights import Stored, stored_tensors
-from convbench.errors import ConvbenchError, ResourceError
+from convbench.errors import ResourceError
 from convbench.io.cache import cache_root, remembered_sha256
 from convbench.io.digests import value_sha256
 from convbench.io.file_state import file_state
-from convbench.io.jsonl import read_json
-from convbench.registry import did_you_mean
 
-_CONFIG, _ADAPTER, _PROFILE, _GENERATION = "config.json", "adapter_config.json", "convbench.json", "generation_config.json"
 _RESULTS_DEPEND_ON = (
-    *(_CONFIG, _ADAPTER, _PROFILE, _GENERATION),
+    *(CONFIG, ADAPTER, PROFILE_FILE, GENERATION),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model", "*.jinja"),
 )
 _WRITING = ("ForCausalLM", "LMHeadModel")
-_FEWEST_POSITIONS = 32
-_FOLLOW_THE_LONGEST = ("dynamic", "longrope")
-"""Rotary embeddings that change for a whole batch once a text in it is longer than the model was trained for at first."""
 
 AFTER_POOLING = ("embeddingHead.weight", "embeddingHead.bias", "norm.weight", "norm.bias")
 """ANCE's linear layer and LayerNorm."""
@@ -153,7 +156,7 @@ def open_checkpoint(name: str, *, offline: bool, revision: str | None = None) ->
         ResourceError: It cannot be had, or its files are damaged, incomplete, of an unknown kind, or do not belong together.
     """
     located = locate_model(name, offline=offline, revision=revision)
-    adapter = _json_object(located.path / _ADAPTER)
+    adapter = json_object(located.path / ADAPTER)
     base = _base_of(name, adapter, offline) if adapter is not None else None
     return _read(located, base, _state(located), _state(base or located))
 
@@ -165,24 +168,24 @@ def _state(located: LocatedModel) -> tuple[tuple[str | int, ...], ...]:
 
 @lru_cache(maxsize=8)
 def _read(located: LocatedModel, base: LocatedModel | None, *_states: object) -> Checkpoint:
-    name, model, adapter = located.name, base or located, _json_object(located.path / _ADAPTER)
-    config = _model_config(model)
-    settings = _settings(model)
+    name, model, adapter = located.name, base or located, json_object(located.path / ADAPTER)
+    config = read_config(model)
+    settings = read_settings(model)
     checkpoint = Checkpoint(
         located=located,
         base=base,
         config=config,
         adapter=adapter,
-        profile=_json_object(located.path / _PROFILE),
+        profile=json_object(located.path / PROFILE_FILE),
         tensors=stored_tensors(model.name, model.path),
         adapter_tensors=stored_tensors(name, located.path, "adapter_model") if adapter is not None else {},
         tied=bool(getattr(settings, "tie_word_embeddings", False)),
-        max_positions=_max_positions(model.name, settings),
+        max_positions=max_positions(model.name, settings),
         tokenizer=tokenizer_folder(name, [located.path] if base is None else [located.path, base.path]),
     )
     tokenizer = read_tokenizer(name, checkpoint.tokenizer, model.path)
     check_vocabulary(name, tokenizer, getattr(settings, "vocab_size", None), checkpoint.tensors)
-    generation = _json_object(model.path / _GENERATION) or {}
+    generation = json_object(model.path / GENERATION) or {}
     if can_write(checkpoint.model_type) and not is_bert_like(checkpoint.model_type):
         check_ends(name, tokenizer, config, generation)
     return checkpoint
@@ -191,81 +194,15 @@ def _read(located: LocatedModel, base: LocatedModel | None, *_states: object) ->
 def _base_of(name: str, adapter: Mapping[str, Any], offline: bool) -> LocatedModel:
     wanted = adapter.get("base_model_name_or_path")
     if not isinstance(wanted, str) or not wanted:
-        raise ResourceError(f"{name}: {_ADAPTER} names no base model; write its folder or hub id as base_model_name_or_path")
+        raise ResourceError(f"{name}: {ADAPTER} names no base model; write its folder or hub id as base_model_name_or_path")
     try:
         base = locate_model(wanted, offline=offline, revision=adapter.get("revision"))
     except ResourceError as error:
         raise ResourceError(
-            f"{name}: {_ADAPTER} names the base model {wanted!r}, which cannot be had ({error}); fetch it or change base_model_name_or_path"
+            f"{name}: {ADAPTER} names the base model {wanted!r}, which cannot be had ({error}); fetch it or change base_model_name_or_path"
         ) from None
-    if (base.path / _ADAPTER).exists():
+    if (base.path / ADAPTER).exists():
         raise ResourceError(
             f"{name}: its base model {wanted!r} is an adapter itself; merge that into its own base model and name the result"
         )
     return base
-
-
-def _model_config(model: LocatedModel) -> dict[str, Any]:
-    """config.json, of a model type that transformers has without remote code."""
-    config = _json_object(model.path / _CONFIG)
-    if config is None:
-        raise ResourceError(f"{model.name}: no {_CONFIG} in the folder (nor {_ADAPTER}); give a folder that save_pretrained wrote")
-    found = config.get("model_type")
-    if not isinstance(found, str):
-        raise ResourceError(f"{model.name}: {_CONFIG} has no model_type; expected one that transformers knows, such as 'llama'")
-    known = model_types()
-    if found not in known:
-        reason = (
-            "it needs remote code, which is off" if "auto_map" in config else f"transformers does not know it.{did_you_mean(found, known)}"
-        )
-        raise ResourceError(f"{model.name}: {_CONFIG} has the model_type {found!r}: {reason}")
-    if config.get("is_encoder_decoder"):
-        raise ResourceError(f"{model.name}: {found} is an encoder-decoder model here; expected an encoder or a decoder")
-    return config
-
-
-def _settings(model: LocatedModel) -> Any:
-    """config.json as transformers reads it, defaults filled in; a value that does not fit is refused."""
-    with calling_transformers(f"{model.name}: {_CONFIG} does not describe a model"):
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(model.path, trust_remote_code=False, local_files_only=True)
-
-
-def _max_positions(name: str, settings: Any) -> int | None:
-    stated = getattr(settings, "max_position_embeddings", None)
-    if stated is None or stated < 0:  # XLNet says -1
-        return None
-    positions = min([int(stated), *_positions_at_first(settings)])
-    if settings.model_type in COUNT_POSITIONS_FROM_PADDING:
-        positions -= int(settings.pad_token_id or 0) + 1
-    if positions < _FEWEST_POSITIONS:
-        raise ResourceError(
-            f"{name}: {_CONFIG} leaves {positions} positions for a text (max_position_embeddings {stated}); "
-            f"expected {_FEWEST_POSITIONS} or more: give the {_CONFIG} saved with the weights"
-        )
-    return positions
-
-
-def _positions_at_first(settings: Any) -> list[int]:
-    """The positions a model was trained for before they were stretched, where the stretching depends on the longest text of a batch.
-
-    transformers turns the older spelling, ``rope_scaling``, into ``rope_parameters``, which may hold one set for each kind of layer.
-    """
-    rope = getattr(settings, "rope_parameters", None) or {}
-    sets = [rope, *(each for each in rope.values() if isinstance(each, dict))]
-    found = [each.get("original_max_position_embeddings") for each in sets if each.get("rope_type") in _FOLLOW_THE_LONGEST]
-    return [int(positions) for positions in found if positions]
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, or None where there is no such file."""
-    if not path.exists():
-        return None
-    try:
-        document = read_json(path)
-    except ConvbenchError as error:
-        raise ResourceError(str(error)) from None
-    if not isinstance(document, dict):
-        raise ResourceError(f"{path}: expected a JSON object, found {type(document).__name__}; fetch or save it anew")
-    return document

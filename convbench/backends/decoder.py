@@ -112,7 +112,7 @@ def _masks(loaded: Loaded, readings: Sequence[Reading], positions: Any) -> Any:
     """The attention mask; a mapping by kind of layer where a model has several that see differently."""
     import torch
 
-    visible = _visible(readings)
+    visible = visible_keys(readings)
     prefix = visible.shape[2] - visible.shape[1]
     known = torch.tensor([len(row.known) for row in readings])
     before = torch.arange(prefix).unsqueeze(0) - (prefix - known).unsqueeze(1)
@@ -120,7 +120,7 @@ def _masks(loaded: Loaded, readings: Sequence[Reading], positions: Any) -> Any:
     return by_kind(visible.to(loaded.device), distances.to(loaded.device), loaded.windows, loaded.torch_dtype)
 
 
-def _visible(readings: Sequence[Reading]) -> Any:
+def visible_keys(readings: Sequence[Reading]) -> Any:
     """Which key each new token sees: booleans of shape (rows, new tokens, prefix and new tokens)."""
     import torch
 

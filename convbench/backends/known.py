@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from convbench.backends.checkpoint import Checkpoint
+from convbench.backends.config_files import PROFILE_FILE
+from convbench.backends.locate import is_hub_id
 from convbench.backends.profile import Profile
 from convbench.config import build_config, read_yaml
 from convbench.errors import ResourceError, UsageError
 from convbench.registry import did_you_mean
 
-PROFILE_FILE = "convbench.json"
 _MODULES = "modules.json"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _check_other_side(checkpoint: Checkpoint, profile: Profile) -> None:
     """The encoder of the other side is a folder, as seen from here or from the checkpoint, or may be on the hub."""
     for key in ("query_model", "passage_model"):
         name = getattr(profile, key)
-        if name and not (_HUB_ID.fullmatch(name) or Path(name).is_dir() or (checkpoint.located.path / name).is_dir()):
+        if name and not (is_hub_id(name) or Path(name).is_dir() or (checkpoint.located.path / name).is_dir()):
             raise ResourceError(
                 f"{checkpoint.label}: {key} names {name!r}, no folder as seen from the checkpoint's, and not a hub id (owner/name); "
                 f"give one of them as {key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.mod
 _ONE_OF = ["config.json", "adapter_config.json"]
 """What every model that is loaded has, or every adapter."""
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = ["*.bin", "*.pt", "*.pth", "*.ckpt"]
 
 
@@ -65,6 +67,11 @@ def split_revision(name: str) -> tuple[str, str | None]:
         return name, None
     model, _, revision = name.partition("@")
     return model, revision or None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a hub id, ``owner/name``; a folder may have such a name too."""
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def locate_model(name: str, *, offline: bool, revision: str | None = None) -> LocatedModel:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import environment_options
+from convbench.cli.environment_options import environment_options
 
 if TYPE_CHECKING:
     from convbench.analysis.estimates import Estimate

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import Source, data_options, environment_options
+from convbench.cli.data_options import Source, data_options
+from convbench.cli.environment_options import environment_options
+from convbench.cli.text_table import table_lines
 
 if TYPE_CHECKING:
     from convbench.analysis.lengths import Lengths, PartLength
@@ -96,7 +98,7 @@ def _overlap_lines(pairs: Sequence[Overlap], unread: Sequence[str]) -> Iterator[
         for pair in pairs
     ]  # fmt: skip
     if rows:
-        yield from _table([("sets", "kind", "in both", "of the first", "of the second", "for example"), *rows])
+        yield from table_lines([("sets", "kind", "in both", "of the first", "of the second", "for example"), *rows])
     for line in unread:
         yield f"not compared: {line}"
 
@@ -112,10 +114,10 @@ def _length_lines(lengths: Lengths) -> Iterator[str]:
         (depth, *(_length(parts.get(part)) for part in ("question", "session", "passage", "response")))
         for depth, parts in lengths.depths.items()
     ]
-    yield from _table([header, *rows])
+    yield from table_lines([header, *rows])
     windows = sorted({window for shares in lengths.over.values() for window in shares})
     yield "\nturns whose question with history does not fit a window of so many tokens"
-    yield from _table(
+    yield from table_lines(
         [
             ("history", *map(str, windows)),
             *((view, *(f"{shares[window]:.1%}" for window in windows)) for view, shares in lengths.over.items()),
@@ -125,10 +127,3 @@ def _length_lines(lengths: Lengths) -> Iterator[str]:
 
 def _length(part: PartLength | None) -> str:
     return f"{part.words:.1f} / {part.tokens:.1f}, {part.longest}" if part else "-"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convbench.cli.options import environment_options, map_option, read_map
+from convbench.cli.environment_options import environment_options, map_option, read_map
+from convbench.cli.text_table import table_lines
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -190,6 +191,5 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _echo_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in table_lines(rows):
+        click.echo(line)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from convbench.cli.options import parse_options
+from convbench.cli.option_values import parse_options
 from convbench.errors import MissingFileError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convbench.cli.options import parse_options
+from convbench.cli.option_values import parse_options
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import read_profile
+from convbench.cli.option_values import read_profile
 
 if TYPE_CHECKING:
     from convbench.backends.examine import Examined

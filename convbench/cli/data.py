@@ -21,7 +21,7 @@ def command() -> None:
 def list_command(as_json: bool) -> None:
     """Names, splits and licences."""
     from convbench.datasets import DATASETS
-    from convbench.datasets.loading import load_card
+    from convbench.datasets.adapters import load_card
 
     cards = [load_card(name) for name in DATASETS.names()]
     if as_json:
@@ -37,7 +37,7 @@ def list_command(as_json: bool) -> None:
 def info_command(dataset: str, as_json: bool) -> None:
     """Files, sizes, licence, citation and reading options of DATASET, and the pools that the cache has of it."""
     from convbench.cli.pool import pool_summary
-    from convbench.datasets.loading import adapter_class, load_card
+    from convbench.datasets.adapters import adapter_class, load_card
     from convbench.datasets.pool import pools_in
     from convbench.harness.pooling import pools_folder
     from convbench.io.cache import cache_root

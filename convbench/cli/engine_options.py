@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from convbench.errors import UsageError
+from convbench.errors import ConvbenchError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class EngineChoice:
     address: str | None
     workers: int | None
     gpus_per_worker: float | None
+    hung_after: float | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("address", "workers", "gpus_per_worker") if getattr(self, name) is not None]
+        given = [name for name in ("address", "workers", "gpus_per_worker", "hung_after") if getattr(self, name) is not None]
         if given and self.engine != "ray":
             raise UsageError(f"--{given[0].replace('_', '-')} is for --engine ray, found --engine {self.engine}")
 
@@ -45,11 +47,28 @@ class EngineChoice:
             return
         from convbench.retrieval.engines.base import using
         from convbench.retrieval.engines.cluster.engine import ray_engine
-        from convbench.retrieval.engines.cluster.settings import ClusterSettings
+        from convbench.retrieval.engines.cluster.head import LostHeadError
+        from convbench.retrieval.engines.cluster.settings import ClusterSettings, Patience
 
-        settings = ClusterSettings(address=self.address, workers=self.workers, gpus_per_worker=self.gpus_per_worker)
-        with redirect_stdout(sys.stderr), ray_engine(settings, cache) as engine, using(engine):  # Ray tells of lost nodes on stdout
-            yield
+        settings = ClusterSettings(
+            address=self.address,
+            workers=self.workers,
+            gpus_per_worker=self.gpus_per_worker,
+            patience=Patience().with_hung_after(self.hung_after),
+        )
+        try:
+            with redirect_stdout(sys.stderr), ray_engine(settings, cache) as engine, using(engine):  # Ray tells of lost nodes on stdout
+                yield
+        except LostHeadError as error:
+            end_at_once(error)
+
+
+def end_at_once(error: ConvbenchError) -> NoReturn:
+    """Ends the process as ``convbench.cli.main`` would, but for what Ray has left to do: that may take for ever, or end it otherwise."""
+    click.echo(f"error: {error}", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 def engine_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -57,9 +76,15 @@ def engine_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def with_engine(
-        *arguments: Any, engine: str, address: str | None, workers: int | None, gpus_per_worker: float | None, **given: Any
+        *arguments: Any,
+        engine: str,
+        address: str | None,
+        workers: int | None,
+        gpus_per_worker: float | None,
+        hung_after: float | None,
+        **given: Any,
     ) -> None:
-        function(*arguments, engine=EngineChoice(engine, address, workers, gpus_per_worker), **given)
+        function(*arguments, engine=EngineChoice(engine, address, workers, gpus_per_worker, hung_after), **given)
 
     command: Callable[..., None] = with_engine
     decorators = [
@@ -76,6 +101,13 @@ def engine_options(function: Callable[..., None]) -> Callable[..., None]:
             "--gpus-per-worker",
             type=click.FloatRange(min=0),
             help="GPUs of a worker that encodes. Default: 1 where the encoder computes on a GPU, else 0.",
+        ),
+        click.option(
+            "--hung-after",
+            metavar="SECONDS",
+            type=click.FloatRange(min=1),
+            help="When a worker is ended that is not done with a shard or range. Default: 10 times the median, 1800 at least; "
+            "7200 while none is done.",
         ),
     ]
     for decorator in reversed(decorators):

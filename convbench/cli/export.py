@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from convbench.cli.data_options import DATASET_HELP, Source, data_options
 from convbench.cli.import_ import show_summary
-from convbench.cli.options import DATASET_HELP, Source, data_options
 from convbench.errors import UsageError
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import DATASET_HELP, Source, data_options, environment_options, parse_options, read_profile, read_value
+from convbench.cli.data_options import DATASET_HELP, Source, data_options
+from convbench.cli.environment_options import environment_options
+from convbench.cli.option_values import read_profile, read_settings
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def command(
         raise UsageError(f"--skip {skip} leaves nothing of --depth {depth}; take more ranks or skip fewer")
     if out.suffix != ".jsonl":
         raise UsageError(f"--out {out}: expected the name of a .jsonl file")
-    changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
+    changes = read_settings(settings)
     spec, place = source.spec(dataset), cache or cache_root()
     if run is not None:
         rankings = given(run, spec, cache=place, offline=offline)

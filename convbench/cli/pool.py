@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from convbench.cli.options import Source, data_options, environment_options, map_option
+from convbench.cli.data_options import Source, data_options
+from convbench.cli.environment_options import environment_options, map_option
 from convbench.cli.run_line import run_line
+from convbench.cli.shown import shown
 
 if TYPE_CHECKING:
     from convbench.datasets.pool import Pool
@@ -61,10 +62,11 @@ def pool_command(
     convbench data pool qrecc --data data/qrecc --run runs/bm25-full --run runs/minilm-full --out pools/qrecc
     convbench run bm25-query -d qrecc --data data/qrecc --corpus pools/qrecc
     """  # noqa: D301 - click leaves the lines after a backspace as they are
-    from convbench.cli.options import read_map
+    from convbench.cli.environment_options import read_map
     from convbench.errors import UsageError
     from convbench.harness.pooling import SYSTEMS, PoolRequest, make_pool
     from convbench.io.cache import cache_root
+    from convbench.report.terminal import printable_json
 
     if systems and runs:
         raise UsageError("--system and --run both say who makes the pool: leave one of them out")
@@ -80,7 +82,15 @@ def pool_command(
     )
     summary = pool_summary(make_pool(request))
     summary["run"] = run_line(dataset, replace(source, corpus=Path(summary["pool"]), split=summary["split"]))
-    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else "\n".join(f"{key:<18} {value}" for key, value in summary.items()))
+    if as_json:
+        click.echo(printable_json(summary))
+        return
+    for key, value in summary.items():
+        click.echo(f"{key:<18} {shown(_line(value))}")
+
+
+def _line(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def pool_summary(pool: Pool) -> dict[str, Any]:
@@ -94,6 +104,7 @@ def pool_summary(pool: Pool) -> dict[str, Any]:
         "depth": own.depth,
         "turns": own.turns,
         "gold_passages": own.gold.passages,
+        "gold_missing": own.gold.missing,
         "passages": own.passages,
         "full_passages": own.full.passages,
         "full_sha256": own.full.sha256,

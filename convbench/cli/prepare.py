@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from convbench.cli.options import Source, data_options, environment_options
+from convbench.cli.data_options import Source, data_options
+from convbench.cli.environment_options import environment_options
+from convbench.cli.shown import shown
 from convbench.cli.tiers import TierOptions, files_of_tier, tier_options
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def prepare_command(dataset: str, tier: TierOptions, source: Source, cache: Path
     convbench data prepare topiocqa --data path/to/topiocqa
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.io.cache import cache_root
+    from convbench.report.terminal import printable_json
 
     root = cache or cache_root()
     found = files_of_tier(dataset, source, tier, root, offline=offline)
@@ -40,11 +42,11 @@ def prepare_command(dataset: str, tier: TierOptions, source: Source, cache: Path
     if found.run is not None:
         summary["run"] = found.run
     if as_json:
-        click.echo(json.dumps(summary, ensure_ascii=False))
+        click.echo(printable_json(summary))
         return
     for key, value in summary.items():
         for each in value if key == "files" else [value]:
-            click.echo(f"{key:<18} {_line(each)}")
+            click.echo(f"{key:<18} {shown(_line(each))}")
 
 
 def _prepared(opened: Dataset, cache: Path, *, needs_passages: bool) -> dict[str, Any]:
@@ -77,4 +79,6 @@ def _prepared(opened: Dataset, cache: Path, *, needs_passages: bool) -> dict[str
 def _line(value: Any) -> str:
     if isinstance(value, dict):  # a file
         return f"{value['path']}: {value['bytes']:,} bytes, {value['how']}, checked against {value['checked']}"
+    if isinstance(value, list):  # notes
+        return "; ".join(value) or "-"
     return str(value)

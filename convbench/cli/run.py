@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convbench.cli.data_options import DATASET_HELP, Source, data_options
 from convbench.cli.engine_options import EngineChoice, engine_options
-from convbench.cli.options import (
-    DATASET_HELP,
-    Source,
-    data_options,
-    environment_options,
-    map_option,
-    metric_options,
-    parse_options,
-    read_map,
-    read_profile,
-    read_value,
-    show_reports,
-)
+from convbench.cli.environment_options import environment_options, map_option, read_map
+from convbench.cli.metric_options import metric_options
+from convbench.cli.option_values import read_profile, read_settings
+from convbench.cli.reports_output import show_reports
 
 if TYPE_CHECKING:
     from convbench.metrics.selection import Selection
@@ -98,7 +90,7 @@ def command(
     from convbench.report.write import write_reports
 
     sources = [source.spec(name) for name in dict.fromkeys(datasets)]
-    changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
+    changes = read_settings(settings)
     request = RunRequest(
         systems=systems,
         datasets=sources,

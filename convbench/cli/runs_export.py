@@ -23,10 +23,10 @@ def command(runs: tuple[str, ...], out: str, without_texts: bool, as_json: bool)
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.report.terminal import printable, printable_json
     from convbench.store.bundle import export_runs
-    from convbench.store.places import stored_runs
+    from convbench.store.places import distinct, stored_runs
 
-    found = {run.place: run for place in runs for run in stored_runs(place)}
-    bundled = export_runs(list(found.values()), out, texts=not without_texts)
+    found = distinct(run for place in runs for run in stored_runs(place))
+    bundled = export_runs(found, out, texts=not without_texts)
     if as_json:
         click.echo(printable_json({"out": out, "runs": len(found), "files": dict(bundled.files), "paths": dict(bundled.paths)}))
         return

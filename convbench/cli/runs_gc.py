@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,32 +28,45 @@ DAYS = 7.0
 def command(folder: str, days: float | None, finished: bool, delete: bool, as_json: bool) -> None:
     """Say what can go from FOLDER (default: runs): failed and unfinished runs, rows of stages that were given up, half-written files.
 
-    A run that a process works in stays, and so does a file that convbench did not write. Links are not followed.
+    A run that a process works in stays, and so do one that has scores and a file that convbench did not write. Links are not followed.
 
     \b
     convbench runs gc runs
     convbench runs gc runs --older-than 30 --delete
     """  # noqa: D301 - click leaves the lines after a backspace as they are
+    from convbench.errors import StorageError
+    from convbench.progress import progress_bar
     from convbench.report.terminal import printable_json
-    from convbench.store.garbage import plan_removal, remove
+    from convbench.store.garbage import Kept, plan_removal, remove
+    from convbench.store.places import refuse_empty
     from convbench.store.remote import is_url
 
+    refuse_empty(folder)
     if is_url(folder):
         raise UsageError(f"{folder}: nothing is removed behind a URL, where the lock of a running process cannot be seen; use a path")
     if finished and days is None:
         raise UsageError("--finished removes results for good: say with --older-than DAYS how old they must be")
+    if days is not None and not math.isfinite(days):
+        raise UsageError(f"--older-than {days}: expected a number of days")
     plan = plan_removal(Path(folder), days=DAYS if days is None else days, finished=finished)
-    kept, gone = list(plan.kept), []
-    for found in plan.garbage:
-        stayed = remove(found) if delete else None
-        if stayed is not None:
-            kept.append(stayed)
-        if stayed is None or stayed.partly:
-            gone.append(found)
+    kept, gone, failed = list(plan.kept), [], None
+    with progress_bar("removing", len(plan.garbage) if delete else 0, unit="place") as advance:
+        for found in plan.garbage:
+            try:
+                stayed = remove(found) if delete else None
+            except StorageError as error:  # the others can go all the same
+                failed, stayed = failed or error, Kept(found.place, str(error))
+            if stayed is not None:
+                kept.append(stayed)
+            if stayed is None or stayed.partly:
+                gone.append(found)
+            advance(1)
     if as_json:
         click.echo(printable_json({"deleted": delete, "garbage": list(map(_json, gone)), "kept": list(map(_kept_json, kept))}))
-        return
-    _show(gone, kept, delete)
+    else:
+        _show(gone, kept, delete)
+    if failed is not None:
+        raise failed
 
 
 def _show(gone: list[Garbage], kept: list[Kept], delete: bool) -> None:

@@ -51,13 +51,15 @@ def command(
     convbench runs list s3://bucket/runs -d topiocqa --sort nDCG@3
     """  # noqa: D301 - click leaves the lines after a backspace as they are
     from convbench.report.terminal import printable_json
-    from convbench.store.listing import chosen, in_order, read_rows, usual_columns
+    from convbench.store.listing import chosen, in_order, read_rows, refuse_unknown, usual_columns
     from convbench.store.places import stored_runs
 
     listing = read_rows(stored_runs(folder))
     for line in listing.broken:
         click.echo(f"warning: {line}", err=True)
     rows = in_order(chosen(listing.rows, datasets=datasets, systems=systems, statuses=statuses), order)
+    for name in measures:
+        refuse_unknown(rows, name)
     if as_json:
         click.echo(printable_json([row.as_json() for row in rows]))
         return
@@ -66,7 +68,7 @@ def command(
     for line in table([head, *(_cells(row, columns) for row in rows)], right=range(5, 6 + len(columns))):
         click.echo(line)
     if not rows:
-        click.echo("no run is as asked for", file=sys.stderr)
+        click.echo("no run is as asked for" if listing.rows else "none of the runs here can be read", file=sys.stderr)
 
 
 def _cells(row: RunRow, columns: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from convbench.cli.runs_output import size_of, table
+from convbench.cli.shown import shown
 
 
 @click.command("show")
@@ -29,14 +30,9 @@ def command(run: str, as_json: bool) -> None:
         click.echo(printable_json(found))
         return
     for line in [*_head(found), *_scores(found["metrics"]), *_cost(found["cost"]), *_files(found["files"])]:
-        click.echo("\n".join(map(_kept, line.split("\n"))) if line else "")
+        click.echo(shown(line, keep="\n"))
     for warning in found["warnings"]:
         click.echo(f"warning: {printable(warning)}")
-
-
-def _kept(line: str) -> str:
-    """A line with its blanks, and nothing in it that a terminal would obey."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
 
 
 def _head(found: dict[str, Any]) -> Iterator[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convbench.cli.runs_output import table
+from convbench.cli.shown import shown
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,22 +60,22 @@ def _show(answer: Answer, *, as_json: bool, as_csv: bool) -> None:
     elif as_csv:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([answer.columns, *answer.rows])
-        click.echo(_shown(text.getvalue()) if sys.stdout.isatty() else text.getvalue(), nl=False)
+        writer.writerows([answer.columns, *([_in_a_cell(value) for value in row] for row in answer.rows)])
+        click.echo(shown(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue(), nl=False)
     else:
         for line in table([answer.columns, *([_cell(value) for value in row] for row in answer.rows)]):
             click.echo(line)
 
 
-def _shown(text: str) -> str:
-    """CSV for a terminal, which must not obey what is in it."""
-    return "".join(character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text)
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "" if value is None else str(value)
+    return "" if value is None else str(_in_a_cell(value))
+
+
+def _in_a_cell(value: Any) -> Any:
+    """A list or structure as JSON, which other tools read."""
+    return json.dumps(_plain(value), ensure_ascii=False) if isinstance(value, dict | list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
@@ -80,6 +84,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else str(value)
+    if isinstance(value, float | Decimal):  # 0.5 is a decimal in SQL
+        return float(value) if math.isfinite(value) else str(value)
     return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import environment_options, metric_options, show_reports
+from convbench.cli.environment_options import environment_options
+from convbench.cli.metric_options import metric_options
+from convbench.cli.reports_output import show_reports
 
 if TYPE_CHECKING:
     from convbench.metrics.selection import Selection

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convbench.cli.options import environment_options, place_options
+from convbench.cli.data_options import place_options
+from convbench.cli.environment_options import environment_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from convbench.cli.options import Source
+from convbench.cli.data_options import Source
 from convbench.cli.run_line import run_line
 from convbench.errors import MissingFileError, UsageError
 
@@ -61,6 +62,9 @@ def tier_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def with_tier(*arguments: Any, **given: Any) -> None:
         own = {name: given.pop(name) for name in names}
+        named = click.get_current_context().get_parameter_source("real_data") is ParameterSource.COMMANDLINE
+        if named and own["tier"] != "sample":  # in the environment it may stand for other commands
+            raise UsageError("--real-data is for the samples: add --tier sample")
         function(*arguments, tier=TierOptions(**own), **given)
 
     command: Callable[..., None] = with_tier
@@ -95,7 +99,7 @@ def files_of_tier(dataset: str, source: Source, given: TierOptions, cache: Path,
         MissingFileError: The samples are not there.
         ResourceError: A file cannot be had.
     """
-    from convbench.datasets.loading import adapter_class
+    from convbench.datasets.adapters import adapter_class
 
     adapter_class(dataset)  # an unknown one is refused before anything else
     _refuse_unfitting(source, given)
@@ -164,7 +168,7 @@ def _pooled(dataset: str, source: Source, given: TierOptions, cache: Path, *, of
 
     def place(files: TierFiles) -> Path:
         opened = replace(files.source, corpus=None, limit=None, conversations=None).open(dataset)
-        return pool_place(cache, opened.name, opened.split, SYSTEMS, DEPTH)
+        return pool_place(cache, opened.name, opened.split, SYSTEMS, DEPTH, opened.options)
 
     files = _full(dataset, source, replace(given, without_corpus=True), cache, offline=offline)
     if pool_folder(folder := place(files)) is not None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convbench.cli.data_options import place_options
+from convbench.cli.environment_options import environment_options
 from convbench.cli.lazy import LazyGroup
-from convbench.cli.options import environment_options, parse_options, place_options, read_value
+from convbench.cli.option_values import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +85,7 @@ def train_command(
     from convbench.training.recipe import build_recipe, read_values, recipe_path, with_absolute_paths, with_changes
 
     path = recipe_path(recipe)
-    changes = {key: read_value(value) for key, value in parse_options(settings, "--set", "KEY=VALUE").items()}
+    changes = read_settings(settings)
     values = with_absolute_paths(with_changes(read_values(path), changes), Path.cwd())
     built = build_recipe(with_places(values, places), path)  # after the changes, which may bring another mixture
     place = cache or cache_root()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from convbench.cli.board_options import real_data_option, root_of, root_option
-from convbench.cli.options import DATASET_HELP, Source, data_options, environment_options
+from convbench.cli.data_options import DATASET_HELP, Source, data_options
+from convbench.cli.environment_options import environment_options
 from convbench.errors import UsageError
 
 if TYPE_CHECKING:

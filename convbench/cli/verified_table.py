@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from convbench.cli.text_table import table_lines
+
 if TYPE_CHECKING:
     from convbench.leaderboard.track import Track
     from convbench.leaderboard.verified import Verified
@@ -23,8 +25,7 @@ def track_lines(track: Track, outcomes: Sequence[Outcome]) -> list[str]:
     levels = Counter(outcome.verified.level or "refused" for outcome in outcomes if outcome.verified is not None)
     counts = ", ".join(f"{count} {level}" for level, count in sorted(levels.items()))
     heading = f"{track.name}: {counts}; {scored} scored now, {len(outcomes) - scored} known from before"
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [heading, *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)]
+    return [heading, *table_lines(rows)]
 
 
 def _row(submission: str, verified: Verified, by: Sequence[str]) -> tuple[str, ...]:

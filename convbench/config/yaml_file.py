@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from convbench.errors import DataError, reading_error
+from convbench.config.small_text import small_text
+from convbench.errors import DataError
 
 MAX_YAML = 256 << 10
 """Bytes of a YAML file, which PyYAML needs seconds for."""
@@ -90,16 +91,8 @@ def read_document(path: Path) -> Document:
         DataError: Not YAML, larger than ``MAX_YAML`` bytes, nested deeper than ``MAX_YAML_DEPTH`` levels, or with an anchor, a key twice in
             one mapping, or a number in base 60.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_YAML + 1)
-        if len(data) > MAX_YAML:
-            raise DataError(path, f"larger than {MAX_YAML >> 10} KiB, the most that is read as YAML; is it a configuration?")
-        return parse_document(data.decode(), path)
-    except OSError as error:
-        raise reading_error(error, path) or error from None
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 ({error.reason} at byte {error.start})") from None
+    too_large = f"larger than {MAX_YAML >> 10} KiB, the most that is read as YAML; is it a configuration?"
+    return parse_document(small_text(path, MAX_YAML, too_large), path)
 
 
 def read_mapping(path: Path) -> Document:

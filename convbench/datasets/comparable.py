@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from convbench.datasets.adapters import MINI
 from convbench.datasets.collection import prepare_store
-from convbench.datasets.loading import MINI, Dataset, DatasetRequest, dataset_facts, open_dataset
+from convbench.datasets.loading import Dataset, DatasetRequest, dataset_facts, open_dataset
 from convbench.datasets.overlap import ComparedSet, units_of
 from convbench.datasets.pool import pool_folder
 from convbench.datasets.store import ArrowPassageStore

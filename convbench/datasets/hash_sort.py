@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convbench.errors import storage_error
+from convbench.errors import storage_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,13 +47,11 @@ def sorted_pairs(blocks: Iterable[NDArray[np.uint64]], count: int, scratch: Path
     """
     bits = min(max(1, (count // _BUCKET_ROWS).bit_length()), _MOST_BITS)
     paths = [scratch / f"{bucket:03d}" for bucket in range(1 << bits)]
-    try:
+    with storage_errors(scratch):
         if scratch.exists():
             shutil.rmtree(scratch)
         scratch.mkdir(parents=True)
         _partition(blocks, bits, paths)
-    except OSError as error:
-        raise storage_error(error, scratch) or error from error
     for path in paths:
         pairs = np.fromfile(path, dtype=PAIR)
         path.unlink()

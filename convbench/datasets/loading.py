@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from convbench.config import load_config
-from convbench.datasets import DATASETS
+from convbench.datasets.adapters import (
+    MINI,
+    adapter_class,
+    bundled_root,
+    load_card,
+    refuse_file_of_another_split,
+    resolve_options,
+    resolve_split,
+)
 from convbench.datasets.base import Collection, DatasetAdapter, DatasetCard, DatasetSource
 from convbench.datasets.declaration import DeclaringAdapter, Facts
 from convbench.datasets.download.places import prepared_root
@@ -20,11 +25,7 @@ from convbench.datasets.pool import Pool, pool_folder, read_pool
 from convbench.datasets.selection import Selection, select
 from convbench.errors import DataError, UsageError
 from convbench.io.cache import cache_root, remembered_sha256
-from convbench.registry import did_you_mean
 from convbench.types import HIGHEST_GRADE, Conversation, Turn, TurnSet
-
-_HERE = Path(__file__).parent
-MINI = "mini"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +120,13 @@ class Dataset:
         return {"name": self.name, "split": self.split, "options": dict(self.options), "turns": self.all_turns().sha256, "files": digests}
 
 
-def adapter_class(name: str) -> type[DatasetAdapter]:
-    """The adapter registered under a name."""
-    adapter: type[DatasetAdapter] = DATASETS.get(name)
-    return adapter
-
-
-def load_card(name: str) -> DatasetCard:
-    """The dataset's card: ``cards/<name>.yaml`` beside the module of its adapter, in convbench or in the package that registers it."""
-    module = inspect.getfile(adapter_class(name))
-    return load_config(DatasetCard, Path(module).parent / "cards" / f"{name}.yaml")
-
-
 def dataset_facts(request: DatasetRequest) -> Facts:
     """Name, card and splits: what the dataset declares of itself where its adapter reads that, else what is known of it."""
     request = _with_prepared(request)
     adapter = adapter_class(request.name)
     declares: object = adapter  # the protocol of classes, which a type of DatasetAdapter is not known to have
     if isinstance(declares, DeclaringAdapter):
-        return declares.facts(request.data or _bundled_root(request.name))
+        return declares.facts(request.data or bundled_root(request.name))
     return Facts(request.name, load_card(request.name), adapter.splits, adapter.default_split)
 
 
@@ -147,8 +136,8 @@ def check_names(request: DatasetRequest) -> None:
     Raises:
         UsageError: With a suggestion.
     """
-    _resolve_split(dataset_facts(request), request)
-    _resolve_options(adapter_class(request.name), request.options or {})
+    resolve_split(dataset_facts(request), request.split, bundled=request.data is None)
+    resolve_options(adapter_class(request.name), request.options or {})
 
 
 def open_dataset(request: DatasetRequest) -> Dataset:
@@ -162,11 +151,11 @@ def open_dataset(request: DatasetRequest) -> Dataset:
     """
     request = _with_prepared(request)
     adapter_type = adapter_class(request.name)
-    root = request.data or _bundled_root(request.name)
+    root = request.data or bundled_root(request.name)
     facts = dataset_facts(request)
-    split = _resolve_split(facts, request)
-    _refuse_file_of_another_split(adapter_type, root, split)
-    options = _resolve_options(adapter_type, request.options or {})
+    split = resolve_split(facts, request.split, bundled=request.data is None)
+    refuse_file_of_another_split(adapter_type, root, split)
+    options = resolve_options(adapter_type, request.options or {})
     pool = read_pool(folder) if (folder := pool_folder(request.corpus)) is not None else None
     adapter = adapter_type(DatasetSource(root, split, request.corpus if pool is None else None, options))
     conversations = tuple(adapter.conversations())
@@ -214,44 +203,3 @@ def _refuse_huge_grades(conversations: Sequence[Conversation], files: Sequence[P
     for turn in (turn for conversation in conversations for turn in conversation.turns):
         if (highest := max(turn.gold.values(), default=0)) > HIGHEST_GRADE:
             raise DataError(files[-1], f"turn {turn.id}: a passage has the grade {highest}; expected at most {HIGHEST_GRADE}")
-
-
-def _bundled_root(name: str) -> Path:
-    root = _HERE / "mini" / name
-    if not root.is_dir():
-        raise UsageError(f"{name} has no bundled mini set: give its official files with --data DIR (see `convbench data info {name}`)")
-    return root
-
-
-def _resolve_split(facts: Facts, request: DatasetRequest) -> str:
-    wanted = request.split or (MINI if request.data is None else facts.default_split)
-    known = ", ".join(sorted(facts.splits))
-    if wanted is None:
-        raise UsageError(f"{facts.name} has several splits and declares none as default_split: name one with --split. Known: {known}")
-    if request.data is None and wanted != MINI:
-        raise UsageError(
-            f"{facts.name}: split {wanted!r} needs the official files: give them with --data DIR, or fetch them with "
-            f"`convbench data prepare {facts.name} --tier full` (bundled: {MINI!r})"
-        )
-    if wanted not in facts.splits:
-        raise UsageError(f"{facts.name} has no split {wanted!r}.{did_you_mean(wanted, facts.splits)} Known: {known}")
-    return facts.splits[wanted]
-
-
-def _refuse_file_of_another_split(adapter: type[DatasetAdapter], root: Path, split: str) -> None:
-    """A folder is searched for the split's file; a file is taken as it is, so its name must not say that it is another split's."""
-    words = re.findall(r"[a-z0-9]+", root.name.lower()) if root.is_file() else []
-    named = [adapter.splits[word] for word in words if word in adapter.splits]
-    if named and split not in named:
-        raise UsageError(f"{root}: by its name this is the split {named[0]!r}, and {split!r} is asked for; add --split {named[0]}")
-
-
-def _resolve_options(adapter: type[DatasetAdapter], given: Mapping[str, str]) -> dict[str, str]:
-    for name, value in given.items():
-        allowed = adapter.option_values.get(name)
-        if allowed is None:
-            known = ", ".join(sorted(adapter.option_values)) or "none"
-            raise UsageError(f"{adapter.name} has no option {name!r}.{did_you_mean(name, adapter.option_values)} Known: {known}")
-        if value not in allowed:
-            raise UsageError(f"{adapter.name}: option {name!r} cannot be {value!r}; expected one of {', '.join(allowed)}")
-    return {name: given.get(name, values[0]) for name, values in adapter.option_values.items()}

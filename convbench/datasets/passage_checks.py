@@ -35,7 +35,7 @@ def passage_findings(qrels: Qrels, gold: Mapping[str, set[str]], store: PassageS
     texts = _compare_texts(store, np.array(sorted(row for row in rows.values() if row >= 0), dtype=np.int64))
     copies = {passage: texts.copies[row] for passage, row in rows.items() if row in texts.copies}
     return [
-        _dangling_gold(gold, rows, len(store)),
+        _dangling_gold(gold, rows),
         *texts.findings(store),
         _repeated_gold(gold, copies, store),
         _conflicting_grades(qrels, copies),
@@ -112,7 +112,7 @@ def _text_hashes(store: PassageStore) -> Iterator[NDArray[np.uint64]]:
         yield hash_texts(passage.text.strip() for passage in store.texts(start, start + _BLOCK))
 
 
-def _dangling_gold(gold: Mapping[str, set[str]], rows: Mapping[str, int], size: int) -> Finding:
+def _dangling_gold(gold: Mapping[str, set[str]], rows: Mapping[str, int]) -> Finding:
     turn_of: dict[str, str] = {}
     for turn_id, passages in gold.items():
         for passage in sorted(passages):

@@ -19,7 +19,7 @@ from convbench.datasets.corpora import check_id
 from convbench.datasets.id_index import INDEX_FILES, write_id_index
 from convbench.datasets.passage_parts import REBUILD, PassagePart, PassageParts, write_part
 from convbench.datasets.store import MANIFEST, SCHEMA_VERSION, ArrowPassageStore, Manifest, PartFile, read_manifest
-from convbench.errors import DataError, StorageError, storage_error
+from convbench.errors import DataError, StorageError, storage_errors
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
 from convbench.io.lock import acquire
@@ -147,14 +147,14 @@ class _Build:
             if fault := self._fault(path, sha256):
                 _log.warning("%s: %s: made again", path, fault)
                 found.add(path.name)
-                with _storage_errors(self._folder):
+                with storage_errors(self._folder):
                     path.unlink(missing_ok=True)
         return found
 
     def _write(self, stream: Iterator[Passage], progress: Callable[[int], None] | None) -> None:
         folder = self._folder
         data = folder / f"passages-{value_sha256([SCHEMA_VERSION, self._sources, self._part_rows])[:16]}"
-        with _storage_errors(folder):
+        with storage_errors(folder):
             data.mkdir(exist_ok=True)
             _remove_temporary(folder, data)
         digest = hashlib.sha256()
@@ -172,7 +172,7 @@ class _Build:
             raise DataError(folder, f"the collection is empty: no passages in {', '.join(self._sources) or 'its sources'}")
         rows = sum(part.rows for part in parts)
         self._write_index(Manifest(data=data.name, rows=rows, sha256=digest.hexdigest(), sources=self._sources, parts=parts))
-        with _storage_errors(folder):
+        with storage_errors(folder):
             _remove_older(folder, data)
 
     def _write_index(self, manifest: Manifest) -> None:
@@ -211,18 +211,10 @@ def _add_content(digest: hashlib._Hash, batch: list[Passage], folder: Path) -> N
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Holds the folder against other builders; the lock goes with the process, however that ends."""
-    with _storage_errors(folder):
+    with storage_errors(folder):
         lock = acquire(folder / _LOCK, lambda who: _log.warning("%s: %s is building this store: waiting for it", folder, who))
     with lock:
         yield
-
-
-@contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, folder) or error from error
 
 
 def _remove_temporary(*folders: Path) -> None:

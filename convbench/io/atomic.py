@@ -25,9 +25,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise storage_error(error, path) or error from error
     finally:
@@ -54,10 +54,10 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         for path in temporary.iterdir():
-            _sync(path)
+            sync(path)
         if not folder.exists():
             temporary.replace(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
     except OSError as error:
         raise storage_error(error, folder) or error from error
     finally:
@@ -70,7 +70,8 @@ def write_text(path: Path, text: str) -> None:
         handle.write(text)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until a file, or what a folder lists, would survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

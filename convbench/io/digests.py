@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _BLOCK = 1 << 20
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def file_sha256(path: Path) -> str:
@@ -21,5 +22,4 @@ def file_sha256(path: Path) -> str:
 
 def value_sha256(value: Any) -> str:
     """The sha256 of a JSON-like value in canonical form (sorted keys, no spaces, no NaN)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()

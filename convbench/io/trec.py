@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 _BLANKS = re.compile(r"[ \t]+")
 
 
+def split_columns(line: str) -> list[str]:
+    """The columns of a TREC line; ``[""]`` for a blank line."""
+    columns = line.split(" ")
+    return _BLANKS.split(line.strip(" \t")) if "" in columns or "\t" in line else columns
+
+
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """Reads judgements (gunzipped by name): turn id -> passage id -> grade, in file order.
 
@@ -25,7 +31,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in read_lines(path):
-        columns = _BLANKS.split(line.strip(" \t"))
+        columns = split_columns(line)
         if columns == [""]:
             continue
         if len(columns) != 4:

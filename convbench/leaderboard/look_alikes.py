@@ -41,10 +41,11 @@ def look(text: str) -> str:
     The procedure is that of Unicode's confusable detection (UTS #39, with its table), and coarser: case, accents and whatever else is drawn
     over a letter, the kind of dash and of quotation mark do not count either.
     """
-    return (text.translate(_ascii()) if text.isascii() else _folded(text)).replace("rn", "m")
+    return (text.translate(_ascii()) if text.isascii() else folded(text)).replace("rn", "m")
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A text of any script as it looks, before ``rn`` is made one letter; ASCII alone takes a table of this."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).translate(_table()).casefold())
     return "".join(filter(_shows, plain)).translate(_table()).casefold().translate(_FOLD)
 
@@ -58,7 +59,7 @@ def _shows(character: str) -> bool:
 @cache
 def _ascii() -> dict[int, str]:
     """What becomes of each character of ASCII, which no neighbour changes: most texts need nothing else, and this is quick."""
-    return {point: _folded(chr(point)) for point in range(128)}
+    return {point: folded(chr(point)) for point in range(128)}
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from convbench.datasets import DATASETS
-from convbench.datasets.loading import MINI
+from convbench.datasets.adapters import MINI
 from convbench.datasets.origins import spellings
 from convbench.leaderboard.look_alikes import look
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from convbench.errors import StorageError, storage_error
+from convbench.io.atomic import sync
 
 _HERE, _EXCHANGE = -100, 2
 """``AT_FDCWD`` and ``RENAME_EXCHANGE`` of Linux."""
@@ -45,7 +46,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         elif not _exchange(new, folder):
             folder.replace(old)
             new.replace(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise storage_error(error, folder) or error from error
     finally:
@@ -85,15 +86,7 @@ def _write(path: Path, text: str) -> None:
 def _sync_folders(folder: Path) -> None:
     for inner in (*folder.rglob("*"), folder):
         if inner.is_dir():
-            _sync(inner)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(inner)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -106,7 +106,7 @@ def _verified(root: Path, data: TrackData, files: Files, jobs: int, cache: Path)
     known = {submission: old for submission, key in keys.items() if (old := remembered(cache, key)) is not None}
     todo = {submission: key for submission, key in keys.items() if submission not in known}
     fresh: dict[str, Measured] = {}
-    for submission, new in _measured(root, data, todo, files, jobs, cache):
+    for submission, new in measure_each(root, data, todo, files, jobs, cache):
         if isinstance(new, Exception):
             log.error("%s/%s: %r; its %s stays as it was", name, submission, new, FILE, exc_info=new)
             yield Outcome(name, submission, None, reason=printable(f"{type(new).__name__}: {new}"))
@@ -186,7 +186,7 @@ def _separated(
         return found
 
 
-def _measured(
+def measure_each(
     root: Path, data: TrackData, todo: Mapping[str, str], files: Files, jobs: int, cache: Path
 ) -> Iterator[tuple[str, Measured | Exception]]:
     """Measures submissions, in this process where they are few or small, else in others; or what broke in the attempt."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
+from convbench.analysis.tie_groups import letters_of
 from convbench.exchange.published import Published, PublishedRow
 from convbench.leaderboard.card import Card
 from convbench.leaderboard.entries import Scored
@@ -15,7 +15,6 @@ from convbench.report.figures.wording import plain
 from convbench.report.numbers import between, per_cent
 from convbench.report.words import ABSENT, conditions_in_words
 
-_LETTER = re.compile(r"\(..\)|.")
 _MOST_MARKS = 4
 _LONGEST_WORD = 70
 
@@ -114,7 +113,7 @@ def group_text(row: Row) -> str:
 def letters_text(letters: str) -> str:
     """Letters of groups, runs of four and more as ``a–f``: among many systems that overlap, each is in many groups."""
     runs: list[list[str]] = []
-    for letter in _LETTER.findall(letters):
+    for letter in letters_of(letters):
         if runs and _number(letter) == _number(runs[-1][-1]) + 1:
             runs[-1].append(letter)
         else:

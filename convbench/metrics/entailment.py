@@ -21,16 +21,13 @@ from convbench.errors import UsageError
 from convbench.generation.sentences import split_sentences
 from convbench.metrics.base import MISSING, Measure, Side, signature
 from convbench.metrics.passage_texts import texts_of
-from convbench.metrics.responses import NO_KNOWLEDGE, references_of
+from convbench.metrics.responses import NO_KNOWLEDGE, NOTHING_GIVEN, references_of
 from convbench.metrics.retrieval import NO_GOLD
 from convbench.types import Score, Turn, TurnRecord
 from convbench.views.evidence import gold_ids
 
 Premise = Literal["given", "gold", "knowledge"]
 """The passages that the responder saw, the gold passages, or the dataset's knowledge texts."""
-
-
-_NOTHING_GIVEN = "the response was given no passages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +173,6 @@ class EntailmentMetric:
             return references_of(turn, "knowledge"), NO_KNOWLEDGE
         ids = gold_ids(turn) if self._config.premise == "gold" else record.evidence if record else ()
         if not ids:
-            return [], NO_GOLD if self._config.premise == "gold" else _NOTHING_GIVEN
+            return [], NO_GOLD if self._config.premise == "gold" else NOTHING_GIVEN
         texts, absent = texts_of(self._passages, ids)
         return texts, absent or ""

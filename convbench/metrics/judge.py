@@ -12,8 +12,9 @@ from typing import Any
 
 from convbench.backends.chat import ChatAnswer, ChatClient, ChatConfig, ChatRequest
 from convbench.config import build_config
+from convbench.config.small_text import small_text
 from convbench.datasets.store import PassageStore
-from convbench.errors import DataError, UsageError, reading_error
+from convbench.errors import DataError, UsageError
 from convbench.io.digests import value_sha256
 from convbench.metrics.base import MISSING, Measure, Side, signature
 from convbench.metrics.judge_prompt import PROMPT_VERSION, RUBRIC, Messages, messages, read_grade
@@ -173,16 +174,8 @@ def _problem(answer: ChatAnswer) -> str:
 
 
 def _read_rubric(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_RUBRIC + 1)
-        if len(data) > _LARGEST_RUBRIC:
-            raise DataError(path, f"larger than {_LARGEST_RUBRIC:,} bytes; expected a rubric of 1 to {_LONGEST_RUBRIC:,} characters")
-        text = data.decode()
-    except OSError as error:
-        raise reading_error(error, path) or error from None
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 ({error.reason} at byte {error.start})") from None
+    too_large = f"larger than {_LARGEST_RUBRIC:,} bytes; expected a rubric of 1 to {_LONGEST_RUBRIC:,} characters"
+    text = small_text(path, _LARGEST_RUBRIC, too_large)
     if not text.strip() or len(text) > _LONGEST_RUBRIC:
         raise DataError(path, f"a rubric of {len(text):,} characters; expected a text of 1 to {_LONGEST_RUBRIC:,}")
     return text

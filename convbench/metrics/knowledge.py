@@ -15,7 +15,7 @@ from convbench.metrics import squad
 from convbench.metrics.base import MISSING, Measure, Side, signature
 from convbench.metrics.overlap import Overlap, overlap
 from convbench.metrics.relevance import known_passages
-from convbench.metrics.responses import NO_KNOWLEDGE, references_of
+from convbench.metrics.responses import NO_KNOWLEDGE, NOTHING_GIVEN, references_of
 from convbench.metrics.retrieval import NO_GOLD
 from convbench.types import Score, Turn, TurnRecord
 
@@ -23,7 +23,6 @@ Source = Literal["given", "gold", "history", "knowledge"]
 """The passages that the responder saw, the gold passages, the conversation so far, or the dataset's knowledge texts."""
 
 _NAME = re.compile(r"K-(precision|recall|F1)(\+\+)?\((given|gold|history|knowledge)\)")
-_NOTHING_GIVEN = "the response was given no passages"
 
 
 class KnowledgeMetric:
@@ -81,7 +80,7 @@ class KnowledgeMetric:
         if record is None or record.response is None:
             return [0.0] * len(self._columns), MISSING
         if self._source == "given" and not record.evidence:
-            return [0.0] * len(self._columns), _NOTHING_GIVEN
+            return [0.0] * len(self._columns), NOTHING_GIVEN
         expected = squad.tokens(" ".join(self._sources(turn, record, texts)))
         given = squad.tokens(record.response)
         whole = overlap(expected, given)

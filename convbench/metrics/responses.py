@@ -12,6 +12,7 @@ from convbench.types import Score, Turn, TurnRecord
 
 NO_REFERENCE = "no reference response is known for this turn"
 NO_KNOWLEDGE = "no knowledge text is known for this turn"
+NOTHING_GIVEN = "the response was given no passages"
 
 _KINDS = {"response": ("response", "additional"), "knowledge": ("knowledge",)}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from convbench.errors import UsageError
-
 _ABSENT = "absent"
 
 
@@ -48,14 +46,3 @@ def differences(first: str, second: str) -> list[Difference]:
     ours, theirs = parsed(first), parsed(second)
     pairs = {key: (ours.get(key, _ABSENT), theirs.get(key, _ABSENT)) for key in [*ours, *theirs]}
     return [Difference(key, *values) for key, values in pairs.items() if values[0] != values[1]]
-
-
-def refuse_to_compare(first: str, second: str) -> None:
-    """Raises where two numbers must not be compared.
-
-    Raises:
-        UsageError: Their signatures differ; the parts are named.
-    """
-    if found := differences(first, second):
-        name = first.partition("|")[0]
-        raise UsageError(f"{name}: these numbers do not compare: {'; '.join(map(str, found))}; score both runs the same way first")

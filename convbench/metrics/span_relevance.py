@@ -5,7 +5,6 @@ The rule is that of ``utils/span_heuristic.py`` and ``utils/evaluate_retrieval.p
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
@@ -23,7 +22,6 @@ from convbench.retrieval.canonical import TIE_RULE
 from convbench.types import Score, Turn, TurnRecord
 
 THRESHOLD = 0.8
-_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _LOWEST_RECALL = THRESHOLD / (2 - THRESHOLD)
 """F1 = 2PR / (P + R) is at most 2R / (1 + R), so an F1 of 0.8 takes a recall of two thirds."""
 
@@ -140,7 +138,7 @@ def _window(passage: str, answer: str) -> str:
 
 def _token(word: str) -> str:
     """A word normalised alone; it can come out empty."""
-    return _ARTICLE.sub("", word.lower().translate(squad.PUNCTUATION))
+    return squad.ARTICLE.sub("", word.lower().translate(squad.PUNCTUATION))
 
 
 @lru_cache(maxsize=1 << 15)

@@ -9,31 +9,19 @@ import re
 import string
 from collections.abc import Sequence
 
-from convbench.metrics.overlap import overlap
-
 PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
 
 def normalize(text: str) -> str:
     """Lower case, then without ASCII punctuation, then without articles, then with single spaces."""
     bare = text.lower().translate(PUNCTUATION)
-    return " ".join(_ARTICLE.sub(" ", bare).split())
+    return " ".join(ARTICLE.sub(" ", bare).split())
 
 
 def tokens(text: str) -> list[str]:
     """The words of the normalised text."""
     return normalize(text).split()
-
-
-def exact_match(reference: str, prediction: str) -> float:
-    """1 if both texts are the same after normalisation, else 0."""
-    return float(normalize(reference) == normalize(prediction))
-
-
-def f1(reference: str, prediction: str) -> float:
-    """Harmonic mean of precision and recall over the bags of normalised tokens; two empty texts agree (1)."""
-    return overlap(tokens(reference), tokens(prediction)).f1
 
 
 def leave_one_out(scores: Sequence[float]) -> float:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from convbench.errors import UsageError
 from convbench.harness.results import Results
 from convbench.io.atomic import write_text
 from convbench.report.appendix import appendix_of
-from convbench.report.markdown import code, costs_table, escape, scores_table, systems_table
+from convbench.report.environment import html_environment, markdown_environment
+from convbench.report.markdown import code, costs_table, scores_table, systems_table
 from convbench.report.tables import NOT_COMPUTED, dataset_tables
 from convbench.report.words import ABSENT, counted
 
@@ -35,28 +36,26 @@ def write_report(runs: Sequence[Results], markdown: Path, html: Path) -> None:
 
 def render_markdown(runs: Sequence[Results]) -> str:
     """The report as Markdown: readable as it is, and rendered by GitHub."""
-    environment = _environment(autoescape=False, finalize=escape)
-    environment.filters["code"] = code
-    environment.globals.update(systems_table=systems_table, scores_table=scores_table, costs_table=costs_table)
-    return environment.get_template("report.md.j2").render(_view(runs))
+    return _markdown().get_template("report.md.j2").render(_view(runs))
 
 
 def render_html(runs: Sequence[Results]) -> str:
     """The report as one HTML page, without scripts or anything to load."""
-    return _environment(autoescape=True).get_template("report.html.j2").render(_view(runs))
+    return _html().get_template("report.html.j2").render(_view(runs))
 
 
-@lru_cache(maxsize=2)
-def _environment(**escaping: Any) -> Environment:
-    """Templates in which every value is escaped and none may be undefined; compiled once for all reports of a process."""
-    return Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
-        loader=PackageLoader("convbench.report", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **escaping,
-    )
+@cache
+def _markdown() -> Environment:
+    """Its templates are compiled once for all reports of a process; those of ``_html`` likewise."""
+    environment = markdown_environment("convbench.report")
+    environment.filters["code"] = code
+    environment.globals.update(systems_table=systems_table, scores_table=scores_table, costs_table=costs_table)
+    return environment
+
+
+@cache
+def _html() -> Environment:
+    return html_environment("convbench.report")
 
 
 def _view(runs: Sequence[Results]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from convbench.views.session import Order, SessionTemplate, Utterance
+from convbench.views.session import Order, SessionTemplate, Utterance, holds_the_text
 
 
 class InputForm(SessionTemplate):
@@ -27,12 +27,7 @@ class InputForm(SessionTemplate):
     user_words: int | None = Field(default=None, ge=1)
     agent_words: int | None = Field(default=None, ge=1)
 
-    @field_validator("question")
-    @classmethod
-    def _holds_the_question(cls, form: str) -> str:
-        if form.count("{text}") != 1:
-            raise ValueError("must hold {text} once")
-        return form
+    _form = field_validator("question")(holds_the_text)
 
     def write(self, question: str, earlier: Sequence[Utterance] = ()) -> str:
         """The input.

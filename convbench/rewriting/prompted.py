@@ -17,10 +17,10 @@ from convbench.rewriting.answers import added
 from convbench.rewriting.base import QueryRewriter, Rewrite, RewriteInput
 from convbench.rewriting.prompted_config import PromptedConfig
 from convbench.rewriting.steps import Draft, Step
-from convbench.rewriting.templates import filled, placeholders
 from convbench.types import Turn
 from convbench.writing.base import LanguageModel
 from convbench.writing.server import ServerConfig
+from convbench.writing.templates import filled, placeholders
 
 VERSION = 1
 
@@ -92,7 +92,7 @@ class PromptedRewriter:
 
     def _rewrite(self, draft: Draft, start: Rewrite | None) -> Rewrite:
         texts = draft.texts
-        question = filled(self._config.question, texts) or texts.get("start") or texts["question"]
+        question = filled(self._config.question, texts).strip() or texts.get("start") or texts["question"]
         query = tuple(text for form in self._config.searched for text in self._expanded(form, draft) if text)
         named = placeholders(" ".join([self._config.question, *self._config.query]))
         wanted = [step.config.name for step in self._steps if named & set(step.gives)]
@@ -110,4 +110,4 @@ class PromptedRewriter:
         """The texts of a form: one, or as many as the step that it names has samples."""
         named = [draft.samples[step.config.name] for step in self._steps if placeholders(form) & set(step.gives)]
         samples = max(named, key=len, default=({},))
-        return [filled(form, draft.texts | sample) for sample in samples]
+        return [filled(form, draft.texts | sample).strip() for sample in samples]

@@ -12,11 +12,11 @@ from convbench.errors import ConvbenchError
 from convbench.registry import did_you_mean
 from convbench.rewriting.seq2seq import Seq2SeqRewriterConfig
 from convbench.rewriting.steps import GIVEN, Step, StepConfig
-from convbench.rewriting.templates import check_form, placeholders
 from convbench.views.query import Combine
 from convbench.writing.open import LanguageModelConfig
 from convbench.writing.prompts import check_prompt, read_prompt
 from convbench.writing.seq2seq import Seq2SeqConfig
+from convbench.writing.templates import check_form, placeholders
 
 Aggregation = Literal["first", "max-probability", "mean", "self-consistency"]
 """What becomes of several samples (LLM4CS, Mao et al. 2023): the first is taken, the likeliest, the mean of all vectors, or the one

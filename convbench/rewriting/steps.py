@@ -13,10 +13,10 @@ from convbench.config import Config
 from convbench.errors import ConvbenchError, UsageError
 from convbench.rewriting.answers import part_names, parts, usage_of, why_unusable
 from convbench.rewriting.base import RewriteInput
-from convbench.rewriting.templates import filled
 from convbench.views.session import Utterance
 from convbench.writing.base import Request, Text
 from convbench.writing.prompts import PromptConfig, messages, read_prompt
+from convbench.writing.templates import filled
 
 GIVEN = ("question", "start", "last_question", "last_response")
 """The texts that are there before the first step; ``start`` where another rewriter goes first."""
@@ -116,7 +116,9 @@ class Step:
 
     def leave_out(self, draft: Draft) -> None:
         """Puts what stands for an answer into the draft."""
-        draft.samples[self.config.name] = ({**dict.fromkeys(self.gives, ""), self.config.name: filled(self.config.otherwise, draft.texts)},)
+        draft.samples[self.config.name] = (
+            {**dict.fromkeys(self.gives, ""), self.config.name: filled(self.config.otherwise, draft.texts).strip()},
+        )
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from convbench.backends.checkpoint import Checkpoint
+from convbench.backends.locate import is_hub_id
 from convbench.backends.profile import Profile
 from convbench.errors import UsageError
 from convbench.harness.provenance import package_versions
@@ -28,7 +28,6 @@ SCHEMA = "convbench.training/1"
 
 Form = Literal["whole", "adapter", "merged"]
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _DESCRIBED = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json", "tokenizer*.json", "vocab*", "*.model")
 
 
@@ -51,7 +50,7 @@ class Base:
     @property
     def hub_id(self) -> str | None:
         """The name, where it is one of the hub."""
-        return self.name if _HUB_ID.fullmatch(self.name) else None
+        return self.name if is_hub_id(self.name) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from convbench.errors import DataError, storage_error
+from convbench.errors import DataError, storage_errors
 from convbench.io.jsonl import dump_line, read_jsonl
 from convbench.training.gradients import Gradients
 
@@ -31,12 +31,10 @@ class TrainLog:
 
     def __init__(self, path: Path, after: int) -> None:
         self.path = path
-        try:
+        with storage_errors(path):
             if path.is_file():
                 os.truncate(path, _length(path, after))
             self._handle = path.open("ab", buffering=0)  # nothing is left to write when a full disk is met
-        except OSError as error:
-            raise storage_error(error, path) or error from error
 
     def __enter__(self) -> TrainLog:
         return self
@@ -57,12 +55,10 @@ class TrainLog:
         os.fsync(self._handle.fileno())
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        try:
+        with storage_errors(self.path):
             rest = memoryview(dump_line(line).encode())
             while rest:
                 rest = rest[self._handle.write(rest) :]
-        except OSError as error:
-            raise storage_error(error, self.path) or error from error
 
 
 def update_line(step: int, done: Gradients, *, learning_rate: float, seconds: float) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from convbench.backends.calls import calling_transformers
 from convbench.backends.checkpoint import open_checkpoint
+from convbench.backends.config_files import ADAPTER, CONFIG, GENERATION, PROFILE_FILE
 from convbench.backends.families import can_write, is_bert_like
-from convbench.backends.known import PROFILE_FILE, profile_of
+from convbench.backends.known import profile_of
 from convbench.backends.loaded import can_respond
 from convbench.backends.profile import Profile
 from convbench.errors import InvariantError, UsageError
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 SHARD_SIZE = "5GB"
 """The largest file of weights; a model that needs more gets several, and an index."""
 
-_CONFIG, _ADAPTER, _TOKENIZER = "config.json", "adapter_config.json", "tokenizer_config.json"
+_TOKENIZER = "tokenizer_config.json"
 _WRITTEN = (
-    *(CARD, FACTS, PROFILE_FILE, _CONFIG, _ADAPTER, "generation_config.json"),
+    *(CARD, FACTS, PROFILE_FILE, CONFIG, ADAPTER, GENERATION),
     *("model*.safetensors", "model.safetensors.index.json", "adapter_model*.safetensors"),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges*", "*.model", "*.jinja"),
 )
@@ -110,7 +111,7 @@ def write_adapter(
             "base_model_name_or_path": str(Path(base).resolve()) if local else base,
             "revision": None if local else facts.base.revision,
         }
-        _change(place / _ADAPTER, **found)
+        _change(place / ADAPTER, **found)
 
     _write_folder(write, tokenizer, profile, facts, "adapter", folder)
 
@@ -161,7 +162,7 @@ def _write_model(
         model.save_pretrained(place, state_dict=state, max_shard_size=shard_size)
         kind = model.config.model_type
         if can_write(kind) and is_bert_like(kind) and model.get_output_embeddings() is not None:
-            _change(place / _CONFIG, is_decoder=True)  # else transformers would let it look ahead where it writes
+            _change(place / CONFIG, is_decoder=True)  # else transformers would let it look ahead where it writes
 
     _write_folder(write, tokenizer, profile, facts, form, folder)
 

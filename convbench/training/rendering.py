@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from convbench.report.markdown import code, escape
+from convbench.report.environment import markdown_environment
+from convbench.report.markdown import code
 
 
 def rendered(template: str, values: Mapping[str, Any]) -> str:
@@ -17,13 +16,6 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
         template: The file's name.
         values: What it names. Text is escaped, ``Markdown`` is taken as it is, and the filter ``code`` makes code of a value.
     """
-    environment = Environment(  # noqa: S701 - Markdown is escaped by ``finalize``
-        loader=PackageLoader("convbench.training", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=escape,
-    )
+    environment = markdown_environment("convbench.training")
     environment.filters["code"] = lambda value: code(str(value))
     return environment.get_template(template).render(values)

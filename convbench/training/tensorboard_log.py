@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from convbench.errors import UsageError, storage_error
+from convbench.errors import UsageError, storage_errors
 from convbench.training.gradients import TOTAL, Gradients
 from convbench.training.log import metrics_line, read_log, update_line
 
@@ -48,7 +47,7 @@ class TensorBoardLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer is not None:
-            with _storage_errors(self._folder):
+            with storage_errors(self._folder):
                 self._writer.close()
 
     def update(self, step: int, done: Gradients, *, learning_rate: float, seconds: float) -> None:
@@ -62,11 +61,11 @@ class TensorBoardLog:
     def sync(self) -> None:
         """Waits until all events are in their file."""
         if self._writer is not None:
-            with _storage_errors(self._folder):
+            with storage_errors(self._folder):
                 self._writer.flush()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with _storage_errors(self._folder):
+        with storage_errors(self._folder):
             if self._writer is None:
                 self._writer = self._opened()
             self._add(line)
@@ -96,11 +95,3 @@ def _scalars(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     if "losses" in line:
         yield from ((f"loss/{name}", loss) for name, loss in {**line["losses"], TOTAL: line[TOTAL]}.items())
         yield from ((name, line[name]) for name in ("learning_rate", "gradient_norm"))
-
-
-@contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, folder) or error from error

@@ -170,7 +170,7 @@ def made_trainable(loaded: Loaded, wanted: TrainableSettings) -> Trainable:
     if wanted.gradient_checkpointing:
         _checkpoint_layers(loaded)
     allow_blocks(loaded)
-    return Trainable(loaded, _module(loaded).train(), adapter)
+    return Trainable(loaded, whole_module(loaded).train(), adapter)
 
 
 def _checkpoint_layers(loaded: Loaded) -> None:
@@ -181,7 +181,7 @@ def _checkpoint_layers(loaded: Loaded) -> None:
     enable({"use_reentrant": False})
 
 
-def _module(loaded: Loaded) -> Any:
+def whole_module(loaded: Loaded) -> Any:
     """One module around the model and what comes after pooling."""
     import torch
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from convbench.errors import UsageError
-from convbench.validation.lines import is_number, scan_lines, split_columns
+from convbench.io.trec import split_columns
+from convbench.validation.lines import is_number, scan_lines
 from convbench.validation.problems import Findings
 
 Kind: TypeAlias = Literal["run", "responses", "qrels", "dataset"]

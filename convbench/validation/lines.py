@@ -10,8 +10,6 @@ from convbench.errors import DataError
 from convbench.io.bounds import MAX_LINE, MIB, read_blocks
 from convbench.validation.problems import Findings
 
-# As in convbench.io.trec and convbench.io.trec_run: str.split would also cut at a no-break space, which passage ids may hold.
-_COLUMN_ENDS = re.compile(r"[ \t]+")
 # The C0 and C1 control characters and Unicode's own line and paragraph separators, as in convbench.datasets.corpora; tabs end columns.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -34,12 +32,6 @@ def scan_lines(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
                 yield number, _decoded(line, number, findings)
     except DataError as error:
         findings.add("gzip", re.sub(r"^.*?:[0-9]+: ", "", str(error)), number + 1)
-
-
-def split_columns(line: str) -> list[str]:
-    """The columns of a TREC line, as the strict readers cut them; ``[""]`` for a blank line."""
-    columns = line.split(" ")
-    return _COLUMN_ENDS.split(line.strip(" \t")) if "" in columns or "\t" in line else columns
 
 
 def control_character(text: str) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from convbench.io.trec import split_columns
 from convbench.io.trec_run import read_score, unescape_id
 from convbench.retrieval.canonical import LARGEST
 from convbench.validation.ids import check_passage_id, check_turn_id
 from convbench.validation.judgements import Judgements
-from convbench.validation.lines import control_character, is_number, scan_lines, split_columns
+from convbench.validation.lines import control_character, is_number, scan_lines
 from convbench.validation.problems import SHOWN, Findings
 from convbench.validation.ranking_table import NO_RANK, RankingTable
 

@@ -121,6 +121,18 @@ class EvidenceCondition:
             )
         return tuple(store.get(view.kept))
 
+    def passages_of(self, turns: Sequence[Turn], views: Sequence[EvidenceView], store: PassageStore) -> list[tuple[Passage, ...]]:
+        """``passages`` of each of several turns, looked up in one go.
+
+        Raises:
+            EvidenceError: The collection lacks a gold passage.
+        """
+        if self.name in _SHOW_GOLD:
+            return [self.passages(turn, view, store) for turn, view in zip(turns, views, strict=True)]
+        ids = list(dict.fromkeys(id_ for view in views for id_ in view.kept))
+        found = dict(zip(ids, store.get(ids), strict=True))
+        return [tuple(found[id_] for id_ in view.kept) for view in views]
+
 
 def _lender(turn: Turn, lenders: Sequence[Turn]) -> Turn:
     """The first turn that will do, from a place among the lenders that the turn's id decides."""

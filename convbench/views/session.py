@@ -13,6 +13,13 @@ Order = Literal["newest-first", "oldest-first"]
 Role = Literal["user", "agent"]
 
 
+def holds_the_text(form: str) -> str:
+    """The form of something that was said, which must hold ``{text}`` once: a pydantic validator."""
+    if form.count("{text}") != 1:
+        raise ValueError("must hold {text} once")
+    return form
+
+
 class Utterance(NamedTuple):
     """Something that was said."""
 
@@ -36,12 +43,7 @@ class SessionTemplate(Config):
     agent: str = "{text}"
     separator: str = "\n"
 
-    @field_validator("user", "agent")
-    @classmethod
-    def _holds_the_text(cls, form: str) -> str:
-        if form.count("{text}") != 1:
-            raise ValueError("must hold {text} once")
-        return form
+    _forms = field_validator("user", "agent")(holds_the_text)
 
     def write(self, question: str, earlier: Sequence[Utterance] = ()) -> str:
         """The session as one text.

@@ -16,12 +16,12 @@ from convbench.registry import did_you_mean
 from convbench.types import Passage
 from convbench.views.passages import passage_title
 from convbench.views.session import Order, SessionTemplate, Utterance
+from convbench.writing.templates import filled, placeholders
 
 Messages = tuple[tuple[str, str], ...]
 """(role, text) in order."""
 
 _ALWAYS = ("question", "history", "passages", "abstain")
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _TITLE = re.compile(r"\{title\}[\s:;.,|-]*")
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…][\W_]*(?=\s|$)|\n")  # of a row of dots only the first is tried
@@ -79,14 +79,14 @@ class PromptConfig(Config):
     @field_validator("passage")
     @classmethod
     def _holds_the_text(cls, form: str) -> str:
-        if form.count("{text}") != 1 or set(_PLACEHOLDER.findall(form)) - {"rank", "title", "text"}:
+        if form.count("{text}") != 1 or placeholders(form) - {"rank", "title", "text"}:
             raise ValueError("must hold {text} once, and nothing else in braces but {rank} and {title}")
         return form
 
     @field_validator("user")
     @classmethod
     def _asks_of_the_turn(cls, form: str) -> str:
-        if not _PLACEHOLDER.search(form):
+        if not placeholders(form):
             raise ValueError("must hold a placeholder such as {question}")
         return form
 
@@ -118,7 +118,7 @@ class PromptConfig(Config):
     @property
     def placeholders(self) -> frozenset[str]:
         """Names of the placeholders in it."""
-        return frozenset(_PLACEHOLDER.findall(self.system + self.user))
+        return frozenset(placeholders(self.system + self.user))
 
 
 def prompt_names() -> list[str]:
@@ -195,9 +195,9 @@ def messages(
         "abstain": prompt.abstain or "",
         **extra,
     }
-    system = _filled(prompt.system, texts).strip()
+    system = filled(prompt.system, texts).strip()
     examples = [message for example in prompt.examples for message in (("user", example.user), ("assistant", example.assistant))]
-    return (*([("system", system)] if system else []), *examples, ("user", _filled(prompt.user, texts).strip()))
+    return (*([("system", system)] if system else []), *examples, ("user", filled(prompt.user, texts).strip()))
 
 
 def extracted(prompt: PromptConfig, text: str) -> str:
@@ -216,10 +216,6 @@ def abstains(prompt: PromptConfig, text: str) -> bool:
     return sentence in (_words(text), _words(_SENTENCE_END.split(text.strip(), maxsplit=1)[0]))
 
 
-def _filled(form: str, texts: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: texts[found[1]], form)
-
-
 def _history(template: SessionTemplate, earlier: Sequence[Utterance]) -> str:
     forms = {"user": template.user, "agent": template.agent}
     parts = [forms[utterance.role].replace("{text}", utterance.text) for utterance in earlier]
@@ -228,7 +224,7 @@ def _history(template: SessionTemplate, earlier: Sequence[Utterance]) -> str:
 
 def _passage(form: str, rank: int, passage: Passage) -> str:
     title = passage_title(passage).strip()
-    return _filled(form if title else _TITLE.sub("", form), {"rank": str(rank), "title": title, "text": passage.text})
+    return filled(form if title else _TITLE.sub("", form), {"rank": str(rank), "title": title, "text": passage.text})
 
 
 def _words(text: str) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convbench.analysis.bootstrap import clustered_interval
+from convbench.analysis.bootstrap import clustered_interval, clustered_intervals
 
 
 def conversations(chance: np.random.Generator, count: int, *, between: float, within: float) -> tuple[list[float], list[str]]:
@@ -94,3 +94,12 @@ def test_it_covers_the_truth_about_as_often_as_it_says() -> None:
         naive += low <= 0 <= high
     assert 0.89 <= covered / 400 <= 0.99
     assert naive / 400 < 0.75
+
+
+def test_measures_that_share_the_draws_have_the_intervals_that_each_has_alone() -> None:
+    chance = np.random.default_rng(12)
+    values, clusters = conversations(chance, 40, between=1, within=1)
+    columns = [values, [0.5] * len(values), chance.random(len(values)).tolist(), values]
+    assert clustered_intervals(columns, clusters, seed=2) == [clustered_interval(column, clusters, seed=2) for column in columns]
+    assert clustered_intervals([[1.0, 0.0]] * 3, ["a", "a"]) == [None] * 3
+    assert clustered_intervals([], ["a", "b"]) == []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import convbench.analysis.resampling as resampling
 from convbench.analysis.clusters import Clusters
-from convbench.analysis.resampling import Resampling, bootstrap_means, jackknife_means, sign_flip_p, smallest_p
+from convbench.analysis.resampling import Resampling, bootstrap_each, bootstrap_means, jackknife_means, sign_flip_p, smallest_p
 
 
 def data(seed: int, conversations: int, columns: int = 1, *, missing: float = 0.0) -> tuple[NDArray[np.float64], Clusters]:
@@ -173,3 +173,17 @@ def test_the_same_seed_gives_the_same_bytes(seed: int) -> None:
 def test_another_seed_gives_other_draws() -> None:
     values, clusters = data(3, 40)
     assert not np.array_equal(bootstrap_means(values, clusters, Resampling(300, 1)), bootstrap_means(values, clusters, Resampling(300, 2)))
+
+
+def test_tables_that_share_the_draws_have_the_means_that_each_has_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(9)
+    names = [f"c{n}" for n in chance.integers(0, 37, size=400)]
+    clusters, plan = Clusters.named(names), Resampling(500, 4)
+    tables = [chance.random((400, columns)) for columns in (1, 1, 3)]
+    tables[1][chance.random((400, 1)) < 0.3] = np.nan
+    tables[2][:, 1] = 0.25
+    for block in (2**22, 37 * 64):
+        monkeypatch.setattr(resampling, "_BLOCK", block)
+        found = bootstrap_each(tables, clusters, plan)
+        for each, table in zip(found, tables, strict=True):
+            assert each.tobytes() == bootstrap_means(table, clusters, plan).tobytes()

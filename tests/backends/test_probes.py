@@ -14,7 +14,7 @@ from backends.small import DECODERS, decoder
 from safetensors.torch import load_file
 from transformers import DistilBertConfig, DistilBertModel
 
-from convbench.backends import checkpoint, number_probes, token_probes
+from convbench.backends import config_files, number_probes, token_probes
 from convbench.backends.examine import examine
 from convbench.backends.finding import Finding
 from convbench.backends.loaded import Loaded, assemble, load
@@ -219,7 +219,7 @@ class TestBatches:
         assert number_probes.batches(loaded(folder, **MEAN)).status == "ok"
 
     def test_frequencies_that_depend_on_the_longest_text(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint, "_positions_at_first", lambda settings: [])  # they are kept from growing so long
+        monkeypatch.setattr(config_files, "_positions_at_first", lambda settings: [])  # they are kept from growing so long
         folder = long_rope(tmp_path, 20)
         fails(number_probes.batches(loaded(folder, **LAST)), "changes by ")
         assert "batches: a text of " in refusal(folder, **LAST)
@@ -283,7 +283,7 @@ class TestSharing:
             assert (finding.status, finding.found) == ("skipped", f"sessions are read one by one: {reason}")
 
     def test_a_model_that_remembers_otherwise_than_it_reads(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint, "_positions_at_first", lambda settings: [])  # they are kept from growing so long
+        monkeypatch.setattr(config_files, "_positions_at_first", lambda settings: [])  # they are kept from growing so long
         session = {"order": "oldest-first", "user": "user: {text}\n", "agent": "agent: {text}\n", "separator": ""}
         finding = number_probes.sharing(loaded(long_rope(tmp_path, 60), "decoder", **LAST, session=session))
         fails(finding, "a conversation read once gives vectors that differ by ")

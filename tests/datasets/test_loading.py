@@ -9,8 +9,9 @@ import pytest
 
 import convbench.datasets.loading
 from convbench.datasets import DATASETS
+from convbench.datasets.adapters import load_card
 from convbench.datasets.base import DatasetAdapter
-from convbench.datasets.loading import Dataset, DatasetRequest, load_card, open_dataset
+from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
 from convbench.errors import DataError, MissingFileError, UsageError
 
 MINI = Path(convbench.datasets.loading.__file__).parent / "mini"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from convbench.datasets.adapters import load_card
 from convbench.datasets.base import DatasetAdapter, DatasetSource
-from convbench.datasets.loading import DatasetRequest, load_card, open_dataset
+from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.datasets.orquac import ORQuAC
 from convbench.errors import DataError, MissingFileError
 from convbench.types import Exchange, Reference, Turn

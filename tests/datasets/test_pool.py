@@ -169,6 +169,7 @@ class TestRefused:
 
 def test_leftovers_of_a_killed_writer_go(write, tmp_path):
     (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / ".lock").touch()
     (tmp_path / "pool" / f".{PASSAGES}.4711.tmp").write_text("half")
     (tmp_path / "pool" / PASSAGES).write_text("of a writer that was killed before the manifest")
     pool = write()

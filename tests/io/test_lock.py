@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from convbench.io.lock import acquire
 
@@ -95,18 +96,10 @@ def test_a_file_that_says_less_or_of_another_machine(tmp_path: Path, left: str, 
 
 
 def test_a_full_disk_holds_a_lock_too(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', error)!r}")
-    try:
-        (disk / "filler").write_bytes(b"x" * 4096)
-        with acquire(disk / ".lock", refuse):
-            assert refused(disk / ".lock") == "another process"
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
+    with small_disk(tmp_path / "disk", kib=4) as disk:
+        (disk.folder / "filler").write_bytes(b"x" * 4096)
+        with acquire(disk.folder / ".lock", refuse):
+            assert refused(disk.folder / ".lock") == "another process"
 
 
 def test_a_lock_says_nothing_of_the_machine_but_its_run(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ SENTENCES = [
     "Old letters about trade and music were found under the red boat.",
     "Nobody knows who built the stone bridge over the northern river.",
 ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Digests of weights are remembered in a folder of the test run, not in the user's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")

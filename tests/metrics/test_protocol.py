@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from convbench.datasets import DATASETS
-from convbench.datasets.loading import Dataset, DatasetRequest, load_card, open_dataset
+from convbench.datasets.adapters import load_card
+from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
 from convbench.errors import DataError, UsageError
 from convbench.metrics import METRICS
 from convbench.metrics.protocol import build_metric, load_protocol, protocol_names, read_protocol

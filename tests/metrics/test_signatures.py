@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from convbench.errors import UsageError
-from convbench.metrics.signatures import Difference, differences, parsed, refuse_to_compare
+from convbench.metrics.signatures import Difference, differences, parsed
 
 ONE = "nDCG@3|protocol:convgqr-line|depth:100|ties:id-desc|turns:abc"
 BERT = "bertscore-f1|model:roberta-large@12|L17|idf:no"
@@ -17,14 +14,12 @@ def test_parts() -> None:
 
 def test_equal_signatures_compare() -> None:
     assert differences(ONE, ONE) == []
-    refuse_to_compare(ONE, ONE)
 
 
 def test_what_differs_is_named() -> None:
     other = "nDCG@3|protocol:convgqr-line|depth:5|ties:id-desc|turns:def"
     assert differences(ONE, other) == [Difference("depth", "100", "5"), Difference("turns", "abc", "def")]
-    with pytest.raises(UsageError, match=r"nDCG@3: .*do not compare: depth is 100 against 5; turns is abc against def; score both runs"):
-        refuse_to_compare(ONE, other)
+    assert [str(each) for each in differences(ONE, other)] == ["depth is 100 against 5", "turns is abc against def"]
 
 
 def test_a_part_that_only_one_has_differs() -> None:

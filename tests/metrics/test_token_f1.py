@@ -8,8 +8,9 @@ import pytest
 
 from convbench.metrics import METRICS
 from convbench.metrics.base import MISSING, Metric
+from convbench.metrics.overlap import Overlap, overlap
 from convbench.metrics.responses import NO_REFERENCE
-from convbench.metrics.squad import exact_match, f1, leave_one_out, normalize
+from convbench.metrics.squad import leave_one_out, normalize, tokens
 from convbench.metrics.token_f1 import TokenF1Metric
 from convbench.types import Reference, Turn, TurnRecord
 
@@ -18,6 +19,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "token_f1.jsonl"
 
 def golden() -> list[dict[str, Any]]:
     return [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
+
+
+def compared(reference: str, prediction: str) -> Overlap:
+    return overlap(tokens(reference), tokens(prediction))
 
 
 def scored(prediction: str, references: list[str]) -> dict[str, float | None]:
@@ -35,8 +40,9 @@ def test_equals_the_official_scripts_bit_for_bit() -> None:
             "F1-max": max(case["qrecc_f1"]),
             "EM-max": max(case["qrecc_em"]),
         }, case
-        assert [f1(reference, case["prediction"]) for reference in case["references"]] == case["qrecc_f1"]
-        assert [exact_match(reference, case["prediction"]) for reference in case["references"]] == case["qrecc_em"]
+        found = [compared(reference, case["prediction"]) for reference in case["references"]]
+        assert [each.f1 for each in found] == case["qrecc_f1"]
+        assert [each.exact for each in found] == case["qrecc_em"]
         assert scored(case["prediction"], case["references"])["F1-max"] == pytest.approx(case["inscit_f1"] / 100, abs=1e-12)
 
 
@@ -44,7 +50,7 @@ def test_quac_differs_only_where_both_texts_are_empty() -> None:
     """QuAC's scorer gives 0 there, TopiOCQA's, CoQA's and QReCC's give 1."""
     differing = 0
     for case in golden():
-        ours = leave_one_out([f1(reference, case["prediction"]) for reference in case["references"]])
+        ours = leave_one_out([compared(reference, case["prediction"]).f1 for reference in case["references"]])
         if not normalize(case["prediction"]) and not all(map(normalize, case["references"])):
             differing += ours != case["quac_f1"]
         else:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backends.chat_server import Asked, ChatServer, Reply, chat_server, completion, refusal
+from backends.chat_server import Asked, ChatServer, Reply, completion, refusal
 from rewriting.conversations import FIRST, SAID, THIRD, rewriter_of
 from rewriting.tiny_t5 import make_t5
 
@@ -18,13 +18,6 @@ FORM = {"version": 1, "source": "a test", "session": {"user": "U: {text}", "agen
 REWRITE = {**FORM, "user": "[rewrite] {history}\nQ: {question}", "extract": r"Rewrite:\s*(?P<text>[^\n]+)"}
 BOTH = {**FORM, "user": "[both] {history} {question}", "extract": r"Rewrite: (?P<text>[^\n]+)\nResponse: (?P<response>.+)"}
 RESPOND = {**FORM, "user": "[respond] {history}\nQ: {rewrite}"}
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    monkeypatch.setenv("CONVBENCH_CACHE", str(tmp_path / "cache"))
-    with chat_server() as running:
-        yield running
 
 
 def prompted(server: ChatServer, *steps: dict[str, Any], model: dict[str, Any] | None = None, **values: Any) -> QueryRewriter:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backends.chat_server import ChatServer, chat_server, completion
+from backends.chat_server import ChatServer, completion
 from rewriting.conversations import FIRST, THIRD, rewriter_config, rewriter_of
 from rewriting.tiny_t5 import make_t5
 
@@ -14,13 +13,6 @@ from convbench.meter import Meter
 from convbench.types import Turn
 
 PROMPT = {"version": 1, "source": "a test", "user": "{history} {question}", "extract": "(?P<text>[A-Z].*)"}
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    monkeypatch.setenv("CONVBENCH_CACHE", str(tmp_path / "cache"))
-    with chat_server() as running:
-        yield running
 
 
 def prompted(url: str, **values: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from convbench.training.data.mixture import Mixture
 from convbench.training.data.sources import open_mixture
 from convbench.training.objectives.weighted import Weights
 from convbench.training.step import JointStep, StepSettings, StepValues
-from convbench.training.trainable import Trainable, TrainableSettings, _module, open_trainable
+from convbench.training.trainable import Trainable, TrainableSettings, open_trainable, whole_module
 
 ALL = Weights(retrieval=1.0, response=0.3, identification=0.5, grounded=0.2)
 LENGTHS = {"session": 200, "passage": 48, "evidence": 48, "prompt": 320}
@@ -40,7 +40,7 @@ def trainable(architecture: str, settings: TrainableSettings | None = None, **pr
 def precise(model: Trainable) -> Trainable:
     """The checkpoint in float64, where differences that remain are no rounding of its batches; the loss itself stays in float32."""
     loaded = replace(model.loaded, dtype="float64", model=deepcopy(model.loaded.model).double())
-    return replace(model, loaded=loaded, module=_module(loaded).train())
+    return replace(model, loaded=loaded, module=whole_module(loaded).train())
 
 
 @cache

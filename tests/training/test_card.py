@@ -142,7 +142,7 @@ def test_a_licence_is_known_only_where_a_text_names_one_without_doubt(text: str,
 
 
 def test_the_terms_of_every_dataset_are_read_as_they_are_written() -> None:
-    from convbench.datasets.loading import load_card
+    from convbench.datasets.adapters import load_card
 
     names = {name: licence_of(load_card(name).licence) for name in ("topiocqa", "qrecc", "orquac", "inscit", "faithdial", "cast")}
     assert {name: found.name if found else None for name, found in names.items()} == {

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from backends.small import folder_of
+from small_disk import small_disk
 from training.comparing import lines, same
 from training.tiny_training import SETTINGS, TinyStep, Values, pools, run
 
@@ -213,22 +214,14 @@ def test_a_loss_that_is_nan_stops_before_it_moves_the_weights(tmp_path: Path) ->
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=True, capture_output=True)  # each takes 1.8 MB
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', error)!r}")
-    try:
+    with small_disk(tmp_path / "disk", kib=3 << 10) as disk:  # each takes 1.8 MB
         with pytest.raises(StorageError, match=r"step-00000004: cannot write: the disk is full.* run the same command again"):
-            run(disk / "run", steps=4, save_every=2)
-        assert [path.name for path in (disk / "run" / "checkpoints").iterdir()] == ["step-00000002"]
-        subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
-        run(disk / "run", steps=4, save_every=2)
+            run(disk.folder / "run", steps=4, save_every=2)
+        assert [path.name for path in (disk.folder / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+        disk.resize(20 << 10)
+        run(disk.folder / "run", steps=4, save_every=2)
         run(tmp_path / "whole", steps=4, save_every=2)
-        assert lines(disk / "run") == lines(tmp_path / "whole")
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
+        assert lines(disk.folder / "run") == lines(tmp_path / "whole")
 
 
 def test_a_second_training_in_the_folder_is_refused(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from convbench.config import load_config
 from convbench.datasets import DATASETS
 from convbench.datasets.origins import known_origins, numbering_of, origins_of
 from convbench.errors import DataError
-from convbench.training.data.mixture import SourceSpec, load_mixture
+from convbench.training.data.mixture import Mixture, SourceSpec, check_mixture
 
 SET = {"name": "a", "dataset": "topiocqa", "objectives": ["retrieval", "response"]}
 CHAT = {"name": "c", "file": "c.jsonl", "format": "chat", "objectives": ["response"]}
@@ -22,9 +23,15 @@ def saved(folder: Path, *sources: dict[str, object]) -> Path:
     return path
 
 
+def checked(path: Path) -> Mixture:
+    mixture = load_config(Mixture, path)
+    check_mixture(mixture, path)
+    return mixture
+
+
 def test_a_mixture_is_read_as_written(tmp_path: Path) -> None:
     selection = {"hold_out": {"share": "1/3", "salt": "s"}}
-    mixture = load_mixture(saved(tmp_path, {**SET, "weight": 2, "conversations": selection}, CHAT, {**PAIRS, "derived_from": ["ms-marco"]}))
+    mixture = checked(saved(tmp_path, {**SET, "weight": 2, "conversations": selection}, CHAT, {**PAIRS, "derived_from": ["ms-marco"]}))
     first, chat, pairs = mixture.sources
     assert first.conversations is not None
     assert (first.weight, first.history, first.conversations.part) == (2, "full", "kept")
@@ -72,7 +79,7 @@ def test_a_mixture_is_read_as_written(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_trained_on_is_one_clear_line(tmp_path: Path, sources: list[dict[str, object]], message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        load_mixture(saved(tmp_path, *sources))
+        checked(saved(tmp_path, *sources))
     assert str(caught.value).startswith(f"{tmp_path / 'mixture.yaml'}")
     assert "\n" not in str(caught.value)
 
@@ -81,7 +88,7 @@ def test_the_guide_shows_a_mixture_and_lists_every_key(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "training-data.md").read_text(encoding="utf-8")
     path = tmp_path / "mixture.yaml"
     path.write_text(guide.partition("```yaml\n")[2].partition("```")[0])
-    assert [source.name for source in load_mixture(path).sources] == ["topiocqa", "chat", "web"]
+    assert [source.name for source in checked(path).sources] == ["topiocqa", "chat", "web"]
     listed = {key for row in guide.splitlines() if row.startswith("| `") for key in re.findall(r"`([a-z_]+)", row.split("|")[1])}
     assert set(SourceSpec.model_fields) <= listed
 

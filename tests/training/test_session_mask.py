@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from training.lone_rows import evidence_visible, session_masked
 
-from convbench.backends.decoder import Reading, _visible
+from convbench.backends.decoder import Reading, visible_keys
 from convbench.backends.trunk import Trunk
-from convbench.training.session_mask import Part, evidence_visible, positions, predicting, session_masked, visibility
+from convbench.training.session_mask import Part, positions, predicting, visibility
 
 LENGTH = st.integers(0, 7)
 SOME = st.integers(1, 7)
@@ -68,7 +69,7 @@ def test_a_trunk_with_branches_is_what_inference_reads(turns: list[int], closing
     tokens = tuple(range(ends[-1]))
     reading = Reading(tokens, tuple(ends), (99,) * closing, Trunk(tokens[:known], ()))
     row = (Part(ends[-1]), *(Part(closing, ((0, end),)) for end in ends))
-    assert visibility(row)[known:].tolist() == _visible([reading])[0].tolist()
+    assert visibility(row)[known:].tolist() == visible_keys([reading])[0].tolist()
     assert positions(row)[known:] == reading.positions()
 
 

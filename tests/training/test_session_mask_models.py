@@ -6,12 +6,13 @@ import pytest
 import torch
 from backends.small import DECODERS, decoder
 from torch import Tensor
+from training.lone_rows import evidence_visible, session_masked
 
 from convbench.backends.loaded import Loaded
 from convbench.backends.masks import additive, by_kind
 from convbench.backends.trunk import Trunk, gathered, taken
 from convbench.training.objectives.response import response_loss
-from convbench.training.session_mask import Part, evidence_visible, positions, predicting, session_masked, visibility
+from convbench.training.session_mask import Part, positions, predicting, visibility
 
 SESSION, CLOSING, RESPONSE = 12, 3, 6
 ROW = session_masked(SESSION, CLOSING, RESPONSE)

@@ -105,6 +105,16 @@ class TestTexts:
         passages = condition.passages(TURN, condition.view(TURN, RETRIEVED), store_of(self.PASSAGES))
         assert [passage.text for passage in passages] == ["A sailor.", "A boat."]
 
+    @pytest.mark.parametrize("name", get_args(EvidenceName))
+    def test_several_turns_at_once_are_each_turn_alone(self, name: EvidenceName, store_of: StoreOf) -> None:
+        turns = [TURN, *OTHERS[:2], Turn("7_1", "how")]
+        ids = [*RETRIEVED, *(id_ for turn in turns for id_ in turn.gold)]
+        store, condition = store_of([Passage(id_, f"text of {id_}") for id_ in dict.fromkeys(ids)]), EvidenceCondition(name, 2)
+        condition.check(turns)
+        views = [condition.view(turn, RETRIEVED[place:]) for place, turn in enumerate(turns)]
+        alone = [condition.passages(turn, view, store) for turn, view in zip(turns, views, strict=True)]
+        assert condition.passages_of(turns, views, store) == alone
+
     @pytest.mark.parametrize(("name", "absent"), [("gold", "a"), ("gold+noise", "a"), ("other-turn", "m")])
     def test_gold_that_the_collection_lacks_is_an_error(self, name: EvidenceName, absent: str, store_of: StoreOf) -> None:
         condition = EvidenceCondition(name, 4)

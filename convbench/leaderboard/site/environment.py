@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from convbench.leaderboard.wording import line, reason_text
+from convbench.report.environment import html_environment
 
 _LONGEST = 2000
 
@@ -22,15 +23,7 @@ POLICY = (
 
 def environment() -> Environment:
     """The templates, with every value printed as an inert line of text."""
-    made = Environment(
-        loader=ChoiceLoader([PackageLoader("convbench.leaderboard"), PackageLoader("convbench.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_printable,
-    )
+    made = html_environment("convbench.leaderboard", "convbench.report", finalize=_printable)
     made.filters["outside"] = outside
     made.filters["reason_text"] = reason_text
     return made

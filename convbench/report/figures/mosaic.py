@@ -44,7 +44,7 @@ def mosaic_pictures(compared: TaskComparison) -> Iterator[Picture]:
         f"{consistency.hit_depth}, the lower part of each column those whose response is good ({measure} of at least "
         f"{per_cent(consistency.good)} %); numbers are turns.",
         alt=_in_words(outcomes, consistency),
-        drawing=partial(_draw, panels, consistency.hit_depth),
+        drawing=partial(_draw, panels),
     )
 
 
@@ -57,7 +57,7 @@ def _in_words(outcomes: Sequence[Outcomes], consistency: Consistency) -> str:
     return f"Gold passage among the first {consistency.hit_depth} against good responses. {'; '.join(found)}."
 
 
-def _draw(panels: Sequence[tuple[str, tuple[int, int, int, int]]], depth: int, theme: Theme) -> Figure:
+def _draw(panels: Sequence[tuple[str, tuple[int, int, int, int]]], theme: Theme) -> Figure:
     rows = -(-len(panels) // _A_ROW)
     columns = -(-len(panels) // rows)
     width = NARROW if columns < 3 else WIDE
@@ -65,7 +65,7 @@ def _draw(panels: Sequence[tuple[str, tuple[int, int, int, int]]], depth: int, t
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, counts) in zip(grid, panels, strict=False):
         axes.set_title(in_lines(name), fontsize=SMALL, loc="center")
-        _mosaic(axes, counts, depth, theme)
+        _mosaic(axes, counts, theme)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     figure.legend(
@@ -77,7 +77,7 @@ def _draw(panels: Sequence[tuple[str, tuple[int, int, int, int]]], depth: int, t
     return figure
 
 
-def _mosaic(axes: Axes, counts: tuple[int, int, int, int], depth: int, theme: Theme) -> None:
+def _mosaic(axes: Axes, counts: tuple[int, int, int, int], theme: Theme) -> None:
     axes.set(xlim=(-0.2, 1.2), ylim=(0, 1), aspect="equal", yticks=[])
     axes.spines[:].set_visible(False)
     total = sum(counts)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from convbench.config import Config, load_config
+from convbench.config import Config
 from convbench.datasets.origins import known_origins
 from convbench.datasets.selection import Selection
 from convbench.errors import DataError, UsageError
@@ -69,18 +69,6 @@ class Mixture(Config):
     """All sources."""
 
     sources: list[SourceSpec]
-
-
-def load_mixture(path: Path) -> Mixture:
-    """Reads and checks a mixture file. Relative paths in it are left as they are; ``open_mixture`` takes them from the file's folder.
-
-    Raises:
-        MissingFileError: There is no such file.
-        DataError: An unknown key, a wrong value, or a contradiction.
-    """
-    mixture = load_config(Mixture, path)
-    check_mixture(mixture, path)
-    return mixture
 
 
 def check_mixture(mixture: Mixture, origin: str | Path) -> None:

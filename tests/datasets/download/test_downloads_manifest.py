@@ -10,10 +10,10 @@ from download_cases import wanted
 from pydantic import ValidationError
 
 from convbench.datasets import DATASETS
+from convbench.datasets.adapters import load_card
 from convbench.datasets.download.manifest import MANIFEST, DownloadFile, Unpack, load_manifest
 from convbench.datasets.download.places import Places, prepared_root
 from convbench.datasets.download.shown import shown_size, shown_url
-from convbench.datasets.loading import load_card
 from convbench.errors import DataError, UsageError
 
 SHIPPED = load_manifest()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -137,6 +138,30 @@ class TestConnectionsThatBreak:
         said = refused(wanted(f"{server.url}/f", checked=False), places, Waits(read=0.3, slowest=1_000_000, attempts=1).patience)
         assert "it gives less than 1,000,000 bytes a second" in said
 
+    def test_a_server_whose_head_drips(self, server, places):
+        """The second address answers over the connection that the first one answered over."""
+        server.script["/f"] = [Answer(CONTENT, head_pace=0.02)]
+        server.script["/mirror"] = [Answer(CONTENT)]
+        began = time.monotonic()
+        fetched(wanted(f"{server.url}/f", f"{server.url}/mirror"), places, Waits(read=0.3, attempts=2).patience)
+        assert time.monotonic() - began < 3
+        assert [each.path for each in server.asked] == ["/f", "/f", "/mirror"]
+
+    def test_a_head_that_drips_over_a_connection_that_was_used_before(self, server, places):
+        server.script["/f"] = [Answer(status=503), Answer(CONTENT, head_pace=0.02)]
+        assert "no answer in time, 2 times in a row" in refused(wanted(f"{server.url}/f"), places, Waits(read=0.3, attempts=2).patience)
+
+    def test_a_head_that_takes_its_time_and_is_whole_in_time(self, server, places):
+        server.script["/f"] = [Answer(CONTENT, head_pace=0.001)]
+        fetched(wanted(f"{server.url}/f"), places, Waits(read=5.0, attempts=1).patience)
+
+    @pytest.mark.parametrize("way", [{"hang": 5.0, "cut": 10}, {"pace": 0.05}])
+    def test_the_body_of_a_redirect_is_not_waited_for(self, server, places, way):
+        head = {"Location": "/other"}
+        server.script["/f"] = [Answer(CONTENT * 10, headers=head, redirect=True, **way)]
+        server.script["/other"] = [Answer(CONTENT)]
+        fetched(wanted(f"{server.url}/f"), places, Waits(read=0.3, attempts=1).patience)
+
 
 class TestRanges:
     def test_a_server_that_ignores_ranges(self, server, places):
@@ -246,7 +271,7 @@ class TestWhatServersSay:
 
     def test_redirects_in_a_ring(self, server, places):
         server.script["/f"] = [Answer(status=302, headers={"Location": "/f"})]
-        assert "no usable address (TooManyRedirects)" in refused(wanted(f"{server.url}/f"), places)
+        assert "no usable address (more than 20 redirects)" in refused(wanted(f"{server.url}/f"), places)
 
     def test_a_redirect_to_something_that_is_no_web_address(self, server, places):
         server.script["/f"] = [Answer(status=302, headers={"Location": "file:///etc/passwd"})]
@@ -347,6 +372,17 @@ class TestCertificates:
             trusted.script |= {"/f": [Answer(CONTENT)], "/away": [Answer(status=302, headers={"Location": f"{server.url}/f"})]}
             assert "it leads to an address without https" in refused(wanted(f"{trusted.url}/away"), places)
             fetched(wanted(f"{trusted.url}/f"), places)
+        _certificates.cache_clear()
+
+    @pytest.mark.slow
+    def test_a_head_that_drips_under_tls(self, certificate, places, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        _certificates.cache_clear()
+        with file_server(certificate) as server:
+            server.script["/f"] = [Answer(CONTENT, head_pace=0.02)]
+            began = time.monotonic()
+            assert "no answer in time" in refused(wanted(f"{server.url}/f"), places, Waits(read=0.4, attempts=1).patience)
+            assert time.monotonic() - began < 3
         _certificates.cache_clear()
 
 

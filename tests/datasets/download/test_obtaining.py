@@ -5,7 +5,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from download_cases import CONTENT, OTHER, Waits, sha256, wanted
 from scripted_server import Answer, FileServer, file_server
+from small_disk import small_disk
 
 from convbench.datasets.download.manifest import DownloadFile
 from convbench.datasets.download.obtain import Obtained, obtain
@@ -285,24 +285,16 @@ class TestRoom:
 
     def test_a_full_disk(self, server, tmp_path):
         """The disk fills while the file comes; with more room the same call fetches only the rest."""
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        try:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', error)!r}")
-        try:
-            places, file = Places.of("some", disk), wanted(f"{server.url}/f", size=None)
+        with small_disk(tmp_path / "disk", kib=200) as disk:
+            places, file = Places.of("some", disk.folder), wanted(f"{server.url}/f", size=None)
             server.script["/f"] = [Answer(CONTENT, length=-1)]  # so there is no check of the room
             with pytest.raises(StorageError, match=r"cannot write: the disk is full: free some space.*run the same command again"):
                 obtained([file], places)
             kept = places.part(file.name).stat().st_size
             assert 100_000 < kept <= 204_800
             assert not places.file(file.name).exists()
-            subprocess.run(["mount", "-o", "remount,size=2m", disk], check=True)
+            disk.resize(2 << 10)
             server.script["/f"] = [Answer(CONTENT)]
             obtained([file], places)
             assert places.file(file.name).read_bytes() == CONTENT
             assert server.asked[-1].given == len(CONTENT) - kept
-        finally:
-            subprocess.run(["umount", "--lazy", disk], check=True)

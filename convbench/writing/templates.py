@@ -17,8 +17,8 @@ def placeholders(form: str) -> set[str]:
 
 
 def filled(form: str, texts: Mapping[str, str]) -> str:
-    """The form with its placeholders' texts, without white space around it."""
-    return _PLACEHOLDER.sub(lambda found: texts[found[1]], form).strip()
+    """The form with its placeholders' texts."""
+    return _PLACEHOLDER.sub(lambda found: texts[found[1]], form)
 
 
 def check_form(form: str, known: Iterable[str], origin: str) -> None:

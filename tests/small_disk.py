@@ -21,6 +21,10 @@ class SmallDisk:
         """Makes it larger, or smaller as far as its content allows."""
         self._mount("-o", f"remount,size={kib}k")
 
+    def writable(self, yes: bool) -> None:
+        """Makes it read-only, or takes that back."""
+        self._mount("-o", f"remount,{'rw' if yes else 'ro'}")
+
     @property
     def used(self) -> int:
         """KiB in use."""
