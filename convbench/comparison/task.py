@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Role = Literal["", "ceiling", "floor", "condition"]
-"""Empty for a system that competes; ``ceiling`` (oracle), ``floor`` (random); ``condition``: shown other evidence than it retrieved."""
+Role = Literal["", "condition", "shortcut", "ceiling", "floor"]
+"""Empty for a system that competes; ``condition``: shown other evidence than it retrieved; ``shortcut`` (gold of earlier turns);
+``ceiling`` (oracle); ``floor`` (random). Rows stand in this order.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +52,8 @@ class Entrant:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it only shows what is possible: the ceiling or the floor."""
-        return self.role in ("ceiling", "floor")
+        """Whether it only shows what is possible: the ceiling, the floor or a shortcut."""
+        return self.role not in ("", "condition")
 
     @property
     def records(self) -> Mapping[str, TurnRecord]:

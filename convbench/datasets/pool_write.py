@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = 4096
+_LOCK = ".lock"
 _log = logging.getLogger(__name__)
 
 
@@ -69,17 +70,23 @@ def write_pool(
         DataError: A ranked passage is not in the collection.
         StorageError: It cannot be written; the same call goes on.
     """
+    refuse_place(folder, dataset, depth=depth)
     qrels = dataset.adapter.qrels()
     judged = sorted({passage for grades in qrels.values() for passage in grades})
     chosen = np.zeros(len(store), dtype=np.bool_)
     found = store.rows(judged)
     chosen[found[found >= 0]] = True
+    if judged and not (found >= 0).any():
+        raise UsageError(
+            f"{dataset.name}, split {dataset.split}: nothing to pool: none of the {len(judged):,} judged passages is in this collection of "
+            f"{len(store):,} passages: name the one that the judgements are of with --corpus"
+        )
     if missing := int((found < 0).sum()):
         _log.warning("%s: %d of %d judged passages are not in the full collection", folder, missing, len(judged))
     systems = [_add(contributor, store, chosen) for contributor in contributors]
     rows = np.flatnonzero(chosen)
     if not len(rows):
-        raise UsageError(f"{dataset.name}, split {dataset.split}: nothing to pool: no judged passage is in the collection")
+        raise UsageError(f"{dataset.name}, split {dataset.split}: nothing to pool: no passage is judged, and none is ranked")
     expected: dict[str, Any] = {
         "dataset": dataset.name,
         "split": dataset.split,
@@ -99,6 +106,34 @@ def write_pool(
         manifest = PoolManifest(**expected, sha256=file_sha256(path))
         write_text(folder / MANIFEST, manifest.dump())  # last: it makes the pool whole
     return Pool(folder, manifest)
+
+
+def refuse_place(folder: Path, dataset: Dataset, *, depth: int, names: Sequence[str] | None = None, files: Sequence[Path] = ()) -> None:
+    """Refuses a folder that this pool cannot go into, as far as that is known before anything is searched.
+
+    Args:
+        folder: The folder.
+        dataset: The dataset.
+        depth: How many passages of each turn are taken.
+        names: Names of the systems, in their order; None where they are not known yet.
+        files: The files of the full collection and of the dataset: with a pool beside them, their folder would be taken for it.
+
+    Raises:
+        UsageError: It is a file, holds another pool, files of others, or the files of the dataset.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; expected a folder for the pool")
+    whole = folder.resolve()
+    if beside := [file for file in files if file.resolve().is_relative_to(whole)]:
+        raise UsageError(
+            f"{folder}: holds {beside[0].name}, which the pool is made of; with a pool there, the folder would be taken for it: choose "
+            "another --out"
+        )
+    if (folder / MANIFEST).exists():
+        known = {"dataset": dataset.name, "split": dataset.split, "options": dict(dataset.options), "depth": depth}
+        _refuse_other(folder, read_pool(folder).manifest, known if names is None else known | {"names": list(names)})
+    elif (folder / PASSAGES).exists() and not (folder / _LOCK).exists():
+        raise UsageError(f"{folder / PASSAGES}: is there already, and no pool was begun here: choose another --out, or remove it")
 
 
 def _add(contributor: Contributor, store: PassageStore, chosen: NDArray[np.bool_]) -> PoolSystem:
@@ -134,15 +169,19 @@ def _write_passages(path: Path, store: PassageStore, rows: NDArray[np.intp], wha
 def _kept(folder: Path, expected: Mapping[str, Any]) -> Pool:
     """The pool that the folder holds, if it is the one that would be written."""
     pool = read_pool(folder)
-    held = pool.manifest
-    for key, value in expected.items():
-        own = getattr(held, key)
-        if (_pooled(own) != _pooled(value)) if key == "systems" else (own != value):
-            shown = "" if key in ("full", "gold", "systems", "options") else f" ({own!r} there, {value!r} here)"
-            raise UsageError(f"{folder}: holds another pool: its {key} differ{shown}; choose another --out, or remove that folder")
+    _refuse_other(folder, pool.manifest, expected)
     for _ in pool.collection().passages():
         break  # its digest is checked before the first one
     return pool
+
+
+def _refuse_other(folder: Path, held: PoolManifest, expected: Mapping[str, Any]) -> None:
+    for key, value in expected.items():
+        own = getattr(held, key)
+        if (_pooled(own) != _pooled(value)) if key == "systems" else (own != value):
+            what = "systems" if key == "names" else key
+            shown = "" if key in ("full", "gold", "systems") else f" ({own!r} there, {value!r} here)"
+            raise UsageError(f"{folder}: holds another pool: its {what} differ{shown}; choose another --out, or remove that folder")
 
 
 def _pooled(systems: Sequence[PoolSystem]) -> list[tuple[str, str]]:
@@ -158,7 +197,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"{folder}: {' '.join(holder) or 'another process'} is writing a pool here; wait for it or choose another --out")
 
     try:
-        handle = acquire(folder / ".lock", busy)
+        handle = acquire(folder / _LOCK, busy)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"{error.filename}: is a file, or lies in one; expected a folder for the pool") from None
     with handle:

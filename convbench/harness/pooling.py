@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convbench.datasets.adapters import adapter_class, resolve_options
 from convbench.datasets.base import Collection
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import Dataset, open_dataset
 from convbench.datasets.pool import Pool
-from convbench.datasets.pool_write import Contributor, write_pool
+from convbench.datasets.pool_write import Contributor, refuse_place, write_pool
 from convbench.datasets.store import ArrowPassageStore
 from convbench.errors import MissingFileError, RunFileError, UsageError
 from convbench.harness.batch import RunRequest, batch, steps
@@ -76,17 +78,28 @@ def make_pool(request: PoolRequest) -> Pool:
     dataset, collection = _full(request.dataset)
     if not dataset.retrieval_turns().ids:
         raise UsageError(f"{dataset.name}, split {dataset.split}: no turn is judged, so there is nothing to pool for")
+    files = (*collection.files, *dataset.files)
+    if request.folder is not None:
+        refuse_place(request.folder, dataset, depth=request.depth, files=files)
     if request.runs:
         store = prepare_store(dataset, collection, request.cache)
         contributors = [_finished(run, dataset, store, request) for run in request.runs]
+        folder = _place(request, dataset, [contributor.name for contributor in contributors])
     else:
-        contributors = [_searched(spec, dataset, request) for spec in _specs(request)]
+        specs = _specs(request)
+        folder = _place(request, dataset, [str(spec.system["name"]) for spec in specs])
+        contributors = [_searched(spec, dataset, request) for spec in specs]
         store = prepare_store(dataset, collection, request.cache)
-    names = [contributor.name for contributor in contributors]
+    return write_pool(dataset, store, collection.origin, contributors, depth=request.depth, folder=folder)
+
+
+def _place(request: PoolRequest, dataset: Dataset, names: Sequence[str]) -> Path:
+    """The folder of the pool; one that holds another pool is refused before anything is searched."""
     if len(set(names)) < len(names):
         raise UsageError(f"two systems of a pool have the same name ({', '.join(names)}): give each once")
-    folder = request.folder or pool_place(request.cache, dataset.name, dataset.split, names, request.depth)
-    return write_pool(dataset, store, collection.origin, contributors, depth=request.depth, folder=folder)
+    folder = request.folder or pool_place(request.cache, dataset.name, dataset.split, names, request.depth, dataset.options)
+    refuse_place(folder, dataset, depth=request.depth, names=names)
+    return folder
 
 
 def pools_folder(cache: Path, dataset: str) -> Path:
@@ -94,11 +107,22 @@ def pools_folder(cache: Path, dataset: str) -> Path:
     return (cache / "pools" / dataset).absolute()
 
 
-def pool_place(cache: Path, dataset: str, split: str, systems: Sequence[str], depth: int) -> Path:
-    """Where a pool lies in a cache."""
-    name = f"{split}-top{depth}-{'+'.join(systems)}"
+def pool_place(cache: Path, dataset: str, split: str, systems: Sequence[str], depth: int, options: Mapping[str, str] | None = None) -> Path:
+    """Where a pool lies in a cache.
+
+    Args:
+        cache: The cache.
+        dataset: The dataset.
+        split: Its split.
+        systems: Names of the systems.
+        depth: Passages of each turn.
+        options: Reading options; those with other values than the default are part of the place, since they change the queries.
+    """
+    defaults = resolve_options(adapter_class(dataset), {})
+    other = [f"{key}={value}" for key, value in sorted((options or {}).items()) if value != defaults.get(key)]
+    name = "-".join([f"{split}-top{depth}", "+".join(systems), *other])
     if len(name) > 100 or "/" in name:
-        name = f"{split}-top{depth}-{value_sha256(list(systems))[:16]}"
+        name = f"{split}-top{depth}-{value_sha256([*systems, *other])[:16]}"
     return pools_folder(cache, dataset) / name
 
 
@@ -148,11 +172,22 @@ def _searched(spec: RunSpec, dataset: Dataset, request: PoolRequest) -> Contribu
     folder = RunFolder(request.cache / "pooling" / value_sha256([spec.digest, spec.dataset.model_dump()])[:32])
     plan = Plan(spec, folder, request.cache, offline=request.offline)
     _ = plan.stages  # a stage that cannot do some turn says so before anything is written
-    with folder.locked():
+    with _searching(folder):
         records = Execution(plan).inference()
     stages = {planned.stage.name: planned.stage.describe() for planned in plan.stages}
     rankings = _first(records, dataset, request.depth)
     return Contributor(plan.system.name, plan.system.conditions(), stages, folder.path, rankings)
+
+
+@contextmanager
+def _searching(folder: RunFolder) -> Iterator[None]:
+    """The folder's lock; its own words for a second process are about --out, which does not name this folder."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder.locked())
+        except UsageError as error:
+            raise UsageError(f"{str(error).partition(';')[0]}, for a pool of the same turns and collection: wait for it") from None
+        yield
 
 
 def _finished(path: Path, dataset: Dataset, store: ArrowPassageStore, request: PoolRequest) -> Contributor:
@@ -176,6 +211,8 @@ def _finished(path: Path, dataset: Dataset, store: ArrowPassageStore, request: P
     reached = depth if isinstance(depth, int) else max(map(len, rankings.values()))
     if reached < min(request.depth, len(store)):
         raise UsageError(f"{path}: keeps {reached} passages a turn, fewer than --depth {request.depth}: run it deeper, or pool less deep")
+    if not isinstance(depth, int) and (short := sum(len(ids) < min(request.depth, len(store)) for ids in rankings.values())):
+        log.warning("%s: has fewer than %d passages of %d of %d turns", path, request.depth, short, len(rankings))
     _, header = next(read_jsonl(run.folder.turns))
     stages = header.get("stages")
     return Contributor(run.name, run.results.conditions, stages if isinstance(stages, dict) else {}, path, rankings)

@@ -17,20 +17,29 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from convbench.errors import MissingFileError, UsageError
+from convbench.errors import DataError, MissingFileError, RunFileError, UsageError
 from convbench.harness.folder import RunFolder
-from convbench.harness.results import read_results
+from convbench.harness.results import DAMAGED, NOT_SCORED, read_results, refuse_other_scores, results_text
 from convbench.io.atomic import atomic_folder, atomic_path
 from convbench.io.digests import file_sha256
 from convbench.io.jsonl import dump_line, read_jsonl
+from convbench.io.runfile import read_run
+from convbench.io.trec_run import read_trec_run
+from convbench.progress import progress_bar
 from convbench.store.places import StoredRun
-from convbench.store.remote import file_system, is_url, reaching
+from convbench.store.remote import file_system, is_url, make_folder, path_of, reaching
 
 SCHEMA = "convbench.bundle/1"
 _NEEDED = ("run.json", "results.json", "scores.jsonl", "turns.jsonl")
 _AT_HAND = ("retrieval.trec",)
 _WITH_TEXTS = ("report.md", "report.html", "agreement-own.jsonl", "agreement-gold.jsonl")
 """Files that hold texts, or the digest of a file that does."""
+
+_NO_NAMES = ("", ".", "..", "bundle.json")
+"""What no folder of a run can be called in a bundle."""
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Bytes of a folder's name that are no UTF-8."""
 
 _PATH = re.compile(r"(?:/|~/|[A-Za-z]:[\\/]).*")
 
@@ -61,17 +70,22 @@ def export_runs(runs: Sequence[StoredRun], target: str, *, texts: bool = True) -
         MissingFileError: A run lacks a file that a comparison needs.
         StorageError: The target cannot be written.
     """
+    if not target:
+        raise UsageError("an empty text names no place for the bundle: give a file, a folder or a URL")
+    target = str(path_of(target) or target)  # a file:// URL: written as a path is, whole or not at all
     _refuse_existing(target)
     contents: dict[str, bytes] = {}
     described: list[dict[str, Any]] = []
     paths: dict[str, list[str]] = {}
-    for name, run in zip(_names(runs), runs, strict=True):
-        with run.local((*_NEEDED, *_AT_HAND, *_WITH_TEXTS)) as folder:
-            files, original = _contents(RunFolder(folder), texts=texts)
-            paths[name] = _paths(RunFolder(folder).read_info()["spec"])
-        contents |= {f"{name}/{file}": content for file, content in files.items()}
-        listed = {file: {"bytes": len(content), "sha256": sha256(content).hexdigest()} for file, content in files.items()}
-        described.append({"name": name, "texts": texts, "turns_sha256": original, "files": listed})
+    with progress_bar("reading runs", len(runs), unit="run") as advance:
+        for name, run in zip(_names(runs), runs, strict=True):
+            with run.local((*_NEEDED, *_AT_HAND, *_WITH_TEXTS)) as folder:
+                files, original = _contents(RunFolder(folder), texts=texts)
+                paths[name] = _paths(RunFolder(folder).read_info()["spec"])
+            contents |= {f"{name}/{file}": content for file, content in files.items()}
+            listed = {file: {"bytes": len(content), "sha256": sha256(content).hexdigest()} for file, content in files.items()}
+            described.append({"name": name, "texts": texts, "turns_sha256": original, "files": listed})
+            advance(1)
     contents["bundle.json"] = (json.dumps({"schema": SCHEMA, "runs": described}, indent=2, ensure_ascii=False) + "\n").encode()
     _write(contents, target)
     return Bundled({path: len(content) for path, content in contents.items()}, {name: found for name, found in paths.items() if found})
@@ -90,7 +104,8 @@ def _refuse_existing(target: str) -> None:
 
 def _names(runs: Sequence[StoredRun]) -> list[str]:
     """A folder's name a run, the last part of its own, with a number where several have it."""
-    bases = [PurePosixPath(run.name).name or "run" for run in runs]
+    own = (_NO_TEXT.sub("_", PurePosixPath(run.name).name) for run in runs)
+    bases = [base if base not in _NO_NAMES else "run" for base in own]
     names: list[str] = []
     for base in bases:
         number, name = 1, base
@@ -112,14 +127,29 @@ def _contents(folder: RunFolder, *, texts: bool) -> tuple[dict[str, bytes], str]
     names = (*_NEEDED, *_AT_HAND, *(_WITH_TEXTS if texts else ()))
     files = {name: (folder.path / name).read_bytes() for name in names if (folder.path / name).is_file()}
     original = file_sha256(folder.turns)
-    if read_results(folder.results).run_sha256 != original:
-        raise UsageError(f"{folder.turns}: is not the file that was scored; score it again with `convbench score {folder.path}`")
+    results = read_results(folder.results)
+    if results.run_sha256 != original:
+        raise UsageError(f"{folder.turns}: {NOT_SCORED}")
+    refuse_other_scores(folder.scores, results)
+    _refuse_other_rankings(folder)
     if not texts:
         files["turns.jsonl"] = b"".join(dump_line(line).encode() for line in _without_texts(folder.turns))
-        results = json.loads(files["results.json"])
-        results["run_sha256"] = sha256(files["turns.jsonl"]).hexdigest()
-        files["results.json"] = (json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        own = results.model_copy(update={"run_sha256": sha256(files["turns.jsonl"]).hexdigest()})
+        files["results.json"] = results_text(own.model_dump(mode="json")).encode()
     return files, original
+
+
+def _refuse_other_rankings(folder: RunFolder) -> None:
+    """``retrieval.trec`` has no digest, and is the same rankings as ``turns.jsonl``."""
+    if folder.trec.is_file():
+        try:
+            found = read_trec_run(folder.trec)
+        except (DataError, RunFileError) as error:
+            error.args = (f"{error}; {DAMAGED}",)
+            raise
+        own = {turn_id: list(record.passages) for turn_id, record in read_run(folder.turns).records.items() if record.passages}
+        if {turn_id: list(passages) for turn_id, passages in found.items()} != own:
+            raise DataError(folder.trec, f"holds other rankings than turns.jsonl; {DAMAGED}")
 
 
 def _without_texts(turns: Path) -> Iterator[dict[str, Any]]:
@@ -148,10 +178,11 @@ def _write(contents: Mapping[str, bytes], target: str) -> None:
         system, root = file_system(target)
         with reaching(target):
             if packed:
+                make_folder(system, root.rpartition("/")[0])
                 system.pipe_file(root, _archive(ordered))
                 return
             for path in sorted(ordered, key=lambda path: path == "bundle.json"):  # last: the bundle is whole when it is there
-                system.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
+                make_folder(system, f"{root}/{path}".rpartition("/")[0])
                 system.pipe_file(f"{root}/{path}", ordered[path])
     elif packed:
         with atomic_path(Path(target)) as temporary:

@@ -5,8 +5,8 @@ Nothing is removed but what convbench itself writes. A file of anybody else stay
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 from convbench.errors import ConvbenchError, storage_error
+from convbench.harness.folder import RunFolder
+from convbench.progress import progress_bar
 from convbench.store.locks import LOCK, holding
+from convbench.store.own_files import given_up, half_written, half_written_reports, own_files
 from convbench.store.places import MARKS, StoredRun, stored_runs
-from convbench.store.row import read_row
+from convbench.store.row import RunRow, read_row
 
 DAY = 86_400.0
 """Seconds."""
 
 Kind = Literal["run", "stage", "temporary"]
-
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
-_OWN = re.compile(
-    r"run\.json|results\.json|turns\.jsonl|retrieval\.trec|scores\.jsonl|scores\.parquet|report\.(md|html)|agreement-(own|gold)\.jsonl"
-    r"|\.lock|\.scores\.[0-9a-f]+\.parquet"
-)
-_OWN_STAGE = re.compile(r".+\.(jsonl|manifest\.json|part)")
-_LAST = {name: place for place, name in enumerate(("results.json", "run.json", LOCK), start=1)}
-"""What makes a run folder goes last: a removal that was interrupted leaves one, which the next removal finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +83,15 @@ def plan_removal(root: Path, *, days: float, finished: bool = False, now: float 
     root = root.resolve()  # whoever names a link means the folder; links within it are another matter
     garbage: list[Garbage] = []
     kept: list[Kept] = []
-    for run in stored_runs(str(root)):
-        for found in _of_run(run, finished, clock):
-            if isinstance(found, Kept):
-                kept.append(found)
-            elif found.days >= days:
-                garbage.append(found)
+    runs = stored_runs(str(root))
+    with progress_bar("looking at runs", len(runs), unit="run") as advance:
+        for run in runs:
+            for found in _looked_at(run, finished, clock):
+                if isinstance(found, Kept):
+                    kept.append(found)
+                elif found.days >= days:
+                    garbage.append(found)
+            advance(1)
     garbage.extend(found for found in _loose(root, clock) if found.days >= days)
     return Plan(tuple(garbage), tuple(kept))
 
@@ -121,7 +118,16 @@ def remove(found: Garbage) -> Kept | None:
         if found.kind != "run":
             return None
         _unlink([found.run / LOCK])
-    return _without_folder(found.run)
+        return _without_folder(found.run)
+
+
+def _looked_at(run: StoredRun, finished: bool, now: float) -> list[Garbage | Kept]:
+    try:
+        return list(_of_run(run, finished, now))
+    except (ConvbenchError, OSError) as error:
+        if not Path(run.place).exists():
+            return []  # another process has removed it
+        return [Kept(Path(run.place), f"cannot be read, so look at it yourself: {error}")]
 
 
 def _of_run(run: StoredRun, finished: bool, now: float) -> Iterator[Garbage | Kept]:
@@ -131,25 +137,25 @@ def _of_run(run: StoredRun, finished: bool, now: float) -> Iterator[Garbage | Ke
     if not free:
         yield Kept(folder, "a process works in it")
         return
-    try:
-        row = read_row(run)
-    except ConvbenchError as error:
-        yield Kept(folder, f"cannot be read, so look at it yourself: {error}")
-        return
-    if row.status != "finished" or finished:
-        if not (own := _own_files(folder)):
+    row, stages = read_row(run), [stage["name"] for stage in RunFolder(folder).read_info()["stages"]]
+    if finished or not (row.status == "finished" or row.scored):
+        if not (own := own_files(folder, stages)):
             yield Kept(folder, "holds no files of its own, only links")
             return
-        reason = {"failed": "the run failed", "stale": "the run never finished, and no process works in it"}.get(row.status, "finished")
-        yield _garbage("run", folder, own, reason, now, folder)
+        yield _garbage("run", folder, own, _reason(row), now, folder)
         return
-    stages = folder / "stages"
-    parts = [path for path in _plain_files(stages) if path.suffix == ".part"]
-    halves = [path for path in (*_plain_files(folder), *_plain_files(stages)) if _TEMPORARY.fullmatch(path.name)]
-    if parts:
+    if row.status != "finished":
+        yield Kept(folder, f"{_reason(row)}: its scores go only with --finished")
+        return
+    if parts := given_up(folder, stages):
         yield _garbage("stage", folder, parts, "rows of stages that were given up, in a finished run", now, folder)
-    for path in halves:
+    for path in half_written(folder, stages):
         yield _garbage("temporary", path, [path], "half-written", now, folder)
+
+
+def _reason(row: RunRow) -> str:
+    reason = {"failed": "the run failed", "stale": "the run never finished, and no process works in it"}.get(row.status, "finished")
+    return "it was scored, and a later execution did not finish" if row.scored and row.status != "finished" else reason
 
 
 def _loose(root: Path, now: float) -> Iterator[Garbage]:
@@ -158,28 +164,21 @@ def _loose(root: Path, now: float) -> Iterator[Garbage]:
         if set(MARKS) & set(names):
             folders[:] = [name for name in folders if name != "stages"]
             continue
-        for path in sorted(_plain_files(Path(folder))):
-            if path.name.startswith(".report.") and _TEMPORARY.fullmatch(path.name):
-                yield _garbage("temporary", path, [path], "half-written", now, None)
-
-
-def _own_files(folder: Path) -> list[Path]:
-    """Every file of a run folder that convbench writes."""
-    above = [path for path in _plain_files(folder) if _OWN.fullmatch(path.name) or _TEMPORARY.fullmatch(path.name)]
-    below = [path for path in _plain_files(folder / "stages") if _OWN_STAGE.fullmatch(path.name) or _TEMPORARY.fullmatch(path.name)]
-    return [*below, *sorted(above, key=lambda path: _LAST.get(path.name, 0))]
-
-
-def _plain_files(folder: Path) -> list[Path]:
-    """The files of a folder; no links, and nothing where the folder is one."""
-    if folder.is_symlink() or not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+        for path in half_written_reports(Path(folder)):
+            yield _garbage("temporary", path, [path], "half-written", now, None)
 
 
 def _garbage(kind: Kind, place: Path, files: Sequence[Path], reason: str, now: float, run: Path | None) -> Garbage:
     youngest = min(_days(path, now) for path in files)
-    return Garbage(kind, place, tuple(files), sum(path.lstat().st_size for path in files), youngest, reason, run)
+    return Garbage(kind, place, tuple(files), sum(map(_bytes, files)), youngest, reason, run)
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file; 0 where it has gone."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _days(path: Path, now: float) -> float:
@@ -203,7 +202,14 @@ def _without_folder(folder: Path) -> Kept | None:
     for path in (folder / "stages", folder):
         if path.is_symlink() or not path.is_dir():
             continue
-        if others := sorted(each.name for each in path.iterdir()):
-            return Kept(path, f"holds what no run wrote: {', '.join(others[:3])}{' ...' if len(others) > 3 else ''}", partly=True)
-        path.rmdir()
+        try:
+            if others := sorted(each.name for each in path.iterdir()):
+                return Kept(path, f"holds what no run wrote: {', '.join(others[:3])}{' ...' if len(others) > 3 else ''}", partly=True)
+            path.rmdir()
+        except FileNotFoundError:
+            continue  # another process was first
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                return Kept(path, "was written to in the meantime", partly=True)
+            raise storage_error(error, path) or error from error
     return None

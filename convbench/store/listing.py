@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from convbench.errors import ConvbenchError, UsageError
+from convbench.progress import progress_bar
 from convbench.registry import did_you_mean
 from convbench.store.places import StoredRun
 from convbench.store.row import RunRow, read_row
@@ -28,11 +29,13 @@ class Listing:
 def read_rows(runs: Sequence[StoredRun]) -> Listing:
     """Reads the row of every run; one that is broken does not stop the rest."""
     rows, broken = [], []
-    for run in runs:
-        try:
-            rows.append(read_row(run))
-        except (ConvbenchError, OSError) as error:
-            broken.append(str(error) if run.place in str(error) else f"{run.place}: {error}")
+    with progress_bar("reading runs", len(runs), unit="run") as advance:
+        for run in runs:
+            try:
+                rows.append(read_row(run))
+            except (ConvbenchError, OSError) as error:
+                broken.append(str(error) if run.place in str(error) else f"{run.place}: {error}")
+            advance(1)
     return Listing(tuple(rows), tuple(broken))
 
 
@@ -47,6 +50,24 @@ def chosen(
     ]
 
 
+def refuse_unknown(rows: Sequence[RunRow], measure: str, others: Sequence[str] = (), advice: str = "Their measures: ") -> None:
+    """Refuses a measure that none of the runs has.
+
+    Args:
+        rows: The runs; of none at all, nothing is refused.
+        measure: Its name or key.
+        others: What else could have been meant.
+        advice: What to write instead; the measures that there are follow.
+
+    Raises:
+        UsageError: No run has it.
+    """
+    known = {text: None for row in rows for found in row.measures for text in (found.name, found.key)}
+    if rows and measure not in known:
+        names = ", ".join({found.name: None for row in rows for found in row.measures}) or "none"
+        raise UsageError(f"no run has a measure {measure!r}.{did_you_mean(measure, [*others, *known])} {advice}{names}")
+
+
 def in_order(rows: Sequence[RunRow], by: str) -> list[RunRow]:
     """Rows in an order of ``ORDERS``, or by a measure, the best first; those without a value last, equals by their names.
 
@@ -54,9 +75,7 @@ def in_order(rows: Sequence[RunRow], by: str) -> list[RunRow]:
         UsageError: No run has such a measure.
     """
     if by not in ORDERS:
-        known = {text: None for row in rows for measure in row.measures for text in (measure.name, measure.key)}
-        if rows and by not in known:
-            raise UsageError(f"no run has a measure {by!r}.{did_you_mean(by, [*ORDERS, *known])} Sort by {', '.join(ORDERS)} or a measure")
+        refuse_unknown(rows, by, ORDERS, f"Sort by {', '.join(ORDERS)} or a measure: ")
     return sorted(rows, key=lambda row: (_key(row, by), row.run.name))
 
 

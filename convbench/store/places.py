@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import ConvbenchError, MissingFileError
-from convbench.store.remote import file_system, is_url, reaching
+from convbench.errors import ConvbenchError, MissingFileError, UsageError
+from convbench.store.remote import file_system, is_url, protocols_of, reaching
+
+log = logging.getLogger(__name__)
 
 MARKS = ("run.json", "results.json")
 """A folder with one of these is a run folder."""
+
+_HALF_WRITTEN = re.compile(r"\..+\.\d+\.tmp")
+"""A folder that an export was writing when it was killed: the runs in it stand elsewhere."""
 
 SMALL = ("run.json", "results.json")
 """What a row or a card of a run is read from."""
@@ -43,6 +50,13 @@ class StoredRun:
     def bytes(self) -> int:
         """Size of all its files."""
         return sum(self.files.values())
+
+    @property
+    def identity(self) -> str:
+        """What tells the run from others, however its place was named."""
+        path = self.place if self.system is None else self.path
+        here = self.system is None or "file" in protocols_of(self.system)
+        return os.path.realpath(path) if here else str(self.system.unstrip_protocol(path))
 
     @contextmanager
     def local(self, names: Sequence[str] = SMALL) -> Iterator[Path]:
@@ -76,10 +90,31 @@ def stored_runs(place: str) -> list[StoredRun]:
         ResourceError: fsspec, or the package of this kind of URL, is missing.
         StorageError: A URL cannot be read.
     """
+    refuse_empty(place)
+    if not is_url(place) and Path(place).is_file():
+        raise MissingFileError(f"{place}: is a file; expected a run folder, or a folder with some below it (a bundle has to be unpacked)")
     found = list(_remote(place) if is_url(place) else _local(Path(place)))
     if not found:
         raise MissingFileError(f"{place}: no run here or below (no run.json); expected folders that `convbench run` made")
     return sorted(found, key=lambda run: run.name)
+
+
+def refuse_empty(place: str) -> None:
+    """Refuses an empty text, which would mean the working directory: a variable of a shell script that is not set.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not place:
+        raise UsageError("an empty text names no folder of runs: give a path or a URL ('.' for this folder)")
+
+
+def distinct(runs: Iterable[StoredRun]) -> list[StoredRun]:
+    """Each run once, however often and by whatever name it was given."""
+    found: dict[str, StoredRun] = {}
+    for run in runs:
+        found.setdefault(run.identity, run)
+    return list(found.values())
 
 
 def stored_run(place: str) -> StoredRun:
@@ -95,7 +130,8 @@ def stored_run(place: str) -> StoredRun:
 
 
 def _local(root: Path) -> Iterator[StoredRun]:
-    for folder, folders, names in os.walk(root):  # which does not follow links
+    for folder, folders, names in os.walk(root, onerror=_left_out):  # which does not follow links
+        folders[:] = [name for name in folders if not _HALF_WRITTEN.fullmatch(name)]
         if not set(MARKS) & set(names):
             continue
         path = Path(folder)
@@ -103,8 +139,19 @@ def _local(root: Path) -> Iterator[StoredRun]:
         if "stages" in folders and not (path / "stages").is_symlink():
             folders.remove("stages")
             files |= {f"stages/{each.name}": size for each in _inside(path / "stages") if (size := _size(each)) is not None}
-        name = path.relative_to(root).as_posix() if path != root else root.absolute().name
+        name = path.relative_to(root).as_posix() if path != root else _own_name(root)
         yield StoredRun(name, str(path), dict(sorted(files.items())))
+
+
+def _own_name(folder: Path) -> str:
+    """The name of a folder, however it was named (``.``, ``..``)."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def _left_out(error: OSError) -> None:
+    """A folder that cannot be read must not look like one without runs."""
+    if isinstance(error, PermissionError):
+        log.warning("%s: cannot be read (%s): what is in it is left out", error.filename, error.strerror)
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -1,18 +1,20 @@
 """SQL over the scores of many runs, in DuckDB: three tables, which a statement may only read.
 
-Everything is loaded first. Then the connection gives up files, network and extensions for good, and settings cannot be changed any more, so
-a statement sees the tables and nothing else.
+The connection gives up files, network and extensions for good, and settings cannot be changed any more. Then the tables are loaded, from
+memory, so that a statement sees them and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convbench.errors import UsageError
+from convbench.progress import progress_bar
 from convbench.store.packages import package
 from convbench.store.row import RunRow
 from convbench.store.tables import WHOLE, score_table, turn_table
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES = ("runs", "scores", "turns")
+
+_CONFINED = (
+    "temp_directory = ''",  # what does not fit into memory would be written into the working directory
+    "python_enable_replacements = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+_OF_ALL = ("show", "information_schema", "duckdb_", "pg_catalog", "sqlite_", "pragma_")
+"""Words of statements that look at every table without naming it."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +65,48 @@ def ask(rows: Sequence[RunRow], sql: str, *, most: int) -> Answer:
     Raises:
         UsageError: The SQL is wrong, changes something, or asks for what is no table.
         ResourceError: DuckDB is not installed.
-        DataError: A file of a run is malformed.
+        MissingFileError: A finished run lacks a file.
+        DataError: A file of a run is malformed, or is not what was written with its results.
     """
     duckdb = package("duckdb", "answer SQL")
     with _errors(duckdb), duckdb.connect(":memory:") as connection:
+        for setting in _CONFINED:  # before the statement is even parsed: some are looked into then
+            connection.execute(f"SET {setting}")
         _refuse_writing(connection, duckdb, sql)
         words = sql.casefold()
         for name, make in _makers(rows).items():
-            if name == "runs" or name in words or "information_schema" in words or "show" in words:
+            if name == "runs" or any(word in words for word in (name, *_OF_ALL)):
                 _load(connection, name, make)
-        for setting in ("python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true"):
-            connection.execute(f"SET {setting}")
-        found = connection.execute(sql)
-        given = found.fetchmany(most + 1)
-        return Answer(tuple(column[0] for column in found.description), tuple(given[:most]), len(given) > most)
+        columns, given = _interruptible(connection, lambda: _fetched(connection.execute(sql), most + 1))
+        return Answer(_told_apart(columns), tuple(given[:most]), len(given) > most)
+
+
+def _fetched(found: Any, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+    given = found.fetchmany(most)
+    return [column[0] for column in found.description], given
+
+
+def _interruptible(connection: Any, work: Callable[[], _T]) -> _T:
+    """Waits for the work in another thread: DuckDB itself does not always let a signal through before it is done."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = pool.submit(work)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+
+def _told_apart(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns with a number where several have one name, as in DuckDB's own data frames; else one would hide the other."""
+    names: list[str] = []
+    for column in columns:
+        number, name = 0, column
+        while name in names or (number and name in columns):
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return tuple(names)
 
 
 @contextmanager
@@ -73,6 +114,8 @@ def _errors(duckdb: Any) -> Iterator[None]:
     """DuckDB's errors as one line."""
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        raise UsageError("SQL: the answer needs more memory than there is: ask for fewer runs, columns or rows at once") from None
     except duckdb.Error as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         said = " ".join(line for line in lines if not line.startswith(("LINE ", "^")))
@@ -96,9 +139,13 @@ def _refuse_writing(connection: Any, duckdb: Any, sql: str) -> None:
 def _makers(rows: Sequence[RunRow]) -> dict[str, Callable[[], pa.Table]]:
     return {
         "runs": lambda: _run_table(rows),
-        "scores": lambda: _joined(rows, ("scores.jsonl", WHOLE), lambda row, path: score_table(path, keep=row.run.system is None)),
-        "turns": lambda: _joined(rows, ("turns.jsonl",), lambda _, path: turn_table(path)),
+        "scores": lambda: _joined(rows, ("scores.jsonl", WHOLE), _scores),
+        "turns": lambda: _joined(rows, ("turns.jsonl",), lambda row, path: turn_table(path, row.written.get("turns.jsonl", ()))),
     }
+
+
+def _scores(row: RunRow, path: Path) -> pa.Table:
+    return score_table(path, keep=row.run.system is None, written=row.written.get("scores.jsonl", ()))
 
 
 def _load(connection: Any, name: str, make: Callable[[], pa.Table]) -> None:
@@ -122,8 +169,10 @@ def _joined(rows: Sequence[RunRow], files: Sequence[str], read: Callable[[RunRow
     import pyarrow as pa
 
     tables = []
-    for row in rows:
-        with row.run.local(files) as path:
-            table = read(row, path)
-        tables.append(table.add_column(0, pa.field("run", pa.string()), pa.array([row.run.name] * len(table), pa.string())))
+    with progress_bar(f"reading {files[0]}", len(rows), unit="run") as advance:
+        for row in rows:
+            with row.run.local(files) as path:
+                table = read(row, path)
+            tables.append(table.add_column(0, pa.field("run", pa.string()), pa.array([row.run.name] * len(table), pa.string())))
+            advance(1)
     return pa.concat_tables(tables)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from convbench.errors import ConvbenchError, ResourceError, StorageError, UsageError
 from convbench.store.packages import package
 
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "tos", "oci"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -35,6 +37,24 @@ def file_system(url: str) -> tuple[Any, str]:
     except Exception as error:
         raise StorageError(f"{url}: cannot be reached: {error}") from error
     return system, str(path).rstrip("/")
+
+
+def protocols_of(system: Any) -> tuple[str, ...]:
+    """The kinds of URL that a file system is for: ``("s3", "s3a")``."""
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
+
+
+def path_of(url: str) -> Path | None:
+    """The path that a ``file://`` URL names; None for any other kind."""
+    if not url.startswith(("file://", "local://")):
+        return None
+    return Path(file_system(url)[1])
+
+
+def make_folder(system: Any, path: str) -> None:
+    """Makes the folder of a file, where the file system has folders. An object store has none, and would make a bucket of that name."""
+    if not _OBJECT_STORES & set(protocols_of(system)):
+        system.makedirs(path, exist_ok=True)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args
 from convbench.errors import DataError
 from convbench.harness.folder import RunFolder
 from convbench.harness.results import MetricResult, Results, read_results
+from convbench.harness.spec import RunSpec
 from convbench.store.locks import is_held
 from convbench.store.places import StoredRun
 
@@ -32,6 +34,7 @@ class RunRow:
         date: End of the latest execution (its start, where it has not ended), UTC.
         measures: What it scored: all that have a value.
         error: What the latest execution failed with.
+        written: File -> digests that it may have beside the results of a finished run; none where they do not say.
     """
 
     run: StoredRun
@@ -45,6 +48,12 @@ class RunRow:
     date: datetime | None
     measures: tuple[MetricResult, ...]
     error: str | None
+    written: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there are results, whatever became of a later execution."""
+        return self.turns is not None
 
     def measure(self, name: str) -> MetricResult | None:
         """The measure of a name (``nDCG@3``) or key (``convgqr-line/nDCG@3``); of several of one name the first."""
@@ -82,23 +91,46 @@ def read_row(run: StoredRun) -> RunRow:
         status = _status(info["status"], path if run.system is None else None, folder.info)
         if status == "finished" and results is None:
             raise DataError(folder.info, "says finished, but results.json is missing; run the same `convbench run` command again")
+        if results is not None:
+            _refuse_disagreement(spec, results, folder.info)
         latest = info["executions"][-1] if info["executions"] else {}
         if not isinstance(latest, dict):
             raise DataError(folder.info, "expected 'executions' to hold objects; was it changed by hand?")
-        held = info["inputs"].get("dataset")
         return RunRow(
             run=run,
             status=status,
             system=str(spec.system.get("name", "unnamed")),
             dataset=spec.dataset.name,
-            split=results.dataset.split if results else held.get("split") if isinstance(held, dict) else spec.dataset.split,
+            split=results.dataset.split if results else _split_of(info["inputs"], folder.info) or spec.dataset.split,
             tier=results.dataset.tier if results else None,
             seed=spec.seed,
             turns=results.dataset.n_turns if results else None,
             date=_date(folder.info, latest),
             measures=_measured(results) if results else (),
             error=str(latest["error"]) if latest.get("error") else None,
+            written=_written(results) if results and status == "finished" else {},
         )
+
+
+def _refuse_disagreement(spec: RunSpec, results: Results, info: Path) -> None:
+    """``run.json`` has no digest, as its paths may be changed by hand; what else it says of a run stands in the results too."""
+    pairs = (("system", spec.system.get("name"), results.system.get("name")), ("dataset", spec.dataset.name, results.dataset.name))
+    for what, said, found in (*pairs, ("seed", spec.seed, results.seed)):
+        if said != found:
+            raise DataError(info, f"says {what} {said!r:.60}, and results.json {found!r:.60}; one of the two was changed: put it back")
+
+
+def _written(results: Results) -> dict[str, tuple[str, ...]]:
+    return {"turns.jsonl": (results.run_sha256,), "scores.jsonl": results.scores_sha256}
+
+
+def _split_of(inputs: dict[str, Any], info: Path) -> str | None:
+    """The split that was read; None where the dataset was not opened yet."""
+    held = inputs.get("dataset")
+    split = held.get("split") if isinstance(held, dict) else None
+    if split is not None and not isinstance(split, str):
+        raise DataError(info, f"expected the split of 'inputs' to be text, found {split!r:.40}; was it changed by hand?")
+    return split
 
 
 def _status(said: str, path: Path | None, info: Path) -> Status:
@@ -120,6 +152,6 @@ def _date(info: Path, execution: dict[str, Any]) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
+        return found.astimezone(timezone.utc) if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
         raise DataError(info, f"expected the dates of 'executions' in ISO 8601, found {text!r:.40}") from None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)

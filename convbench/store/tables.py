@@ -6,11 +6,13 @@ The Parquet file can be deleted at any time. One whose name is of another ``scor
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convbench.errors import DataError, StorageError, UsageError
+from convbench.errors import DataError, MissingFileError, StorageError, UsageError
 from convbench.harness.folder import RunFolder
+from convbench.harness.results import DAMAGED
 from convbench.harness.score_file import read_scores
 from convbench.io.atomic import atomic_path
 from convbench.io.digests import file_sha256
@@ -26,21 +28,27 @@ WHOLE = "scores.parquet"
 """Scores of a run folder that another tool has turned into Parquet, read where there is no ``scores.jsonl``."""
 
 
-def score_table(path: Path, *, keep: bool = True) -> pa.Table:
+def score_table(path: Path, *, keep: bool = True, written: Collection[str] = ()) -> pa.Table:
     """The scores of a run: columns ``turn_id``, ``protocol``, ``measure``, ``value``, ``reason``, a row a turn and measure.
 
     Args:
         path: The run folder.
         keep: Whether to write the table beside the scores, so that it need not be parsed again.
+        written: Digests that ``scores.jsonl`` may have beside the results; none where they do not say.
 
     Raises:
-        DataError: A line, or the Parquet file, is malformed.
+        MissingFileError: There are no scores, though there were.
+        DataError: A line, or the Parquet file, is malformed, or the scores are not those of the results.
         UsageError: The scores change while they are read.
     """
     folder = RunFolder(path)
     if not folder.scores.exists():
-        return _read(path / WHOLE) if (path / WHOLE).is_file() else _schema().empty_table()
+        if (path / WHOLE).is_file():
+            return _read(path / WHOLE)
+        _refuse_other(folder.scores, None, written)
+        return _schema().empty_table()
     digest = file_sha256(folder.scores)
+    _refuse_other(folder.scores, digest, written)
     kept = path / f".scores.{digest[:32]}.parquet"
     if kept.is_file() and not kept.is_symlink():
         try:
@@ -55,17 +63,23 @@ def score_table(path: Path, *, keep: bool = True) -> pa.Table:
     return table
 
 
-def turn_table(path: Path) -> pa.Table:
+def turn_table(path: Path, written: Collection[str] = ()) -> pa.Table:
     """The records of a run, a row a turn.
 
     Columns: ``turn_id``, ``conversation``, ``query``, ``response``, ``abstained``, ``passages`` and ``evidence`` (lists of ids).
 
+    Args:
+        path: The run folder.
+        written: Digests that ``turns.jsonl`` may have beside the results; none where there are no results.
+
     Raises:
-        DataError: A line is malformed.
+        MissingFileError: There are no records, though there were.
+        DataError: A line is malformed, or the records are not those that were scored.
     """
     import pyarrow as pa
 
     turns = RunFolder(path).turns
+    _refuse_other(turns, file_sha256(turns) if turns.exists() else None, written)
     records = list(read_run(turns).records.values()) if turns.exists() else []
     columns: dict[str, list[Any]] = {
         "turn_id": [record.turn_id for record in records],
@@ -78,6 +92,15 @@ def turn_table(path: Path) -> pa.Table:
     }
     kinds = {"abstained": pa.bool_(), "passages": pa.list_(pa.string()), "evidence": pa.list_(pa.string())}
     return pa.table(columns, schema=pa.schema([(name, kinds.get(name, pa.string())) for name in columns]))
+
+
+def _refuse_other(path: Path, found: str | None, written: Collection[str]) -> None:
+    """Raises where a file of a finished run is not there, or is another one than its results were written with."""
+    if not written or found in written:
+        return
+    if found is None:
+        raise MissingFileError(f"{path}: no such file, though the run is finished; {DAMAGED}")
+    raise DataError(path, f"is not what results.json was written with: a command is at work, or it was changed; {DAMAGED}")
 
 
 def _schema() -> pa.Schema:
@@ -101,7 +124,7 @@ def _read(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, columns=_schema().names).cast(_schema())
+        return pq.read_table(path, columns=_schema().names, page_checksum_verification=True).cast(_schema())
     except (pa.ArrowException, OSError, ValueError) as error:
         message = str(error).partition("\n")[0]
         raise DataError(path, f"not a Parquet file of scores ({message}); remove it, or score the run again") from None
@@ -113,7 +136,7 @@ def _keep(table: pa.Table, kept: Path) -> None:
 
     try:
         with atomic_path(kept) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
         for older in kept.parent.glob(".scores.*.parquet"):
             if older != kept:
                 older.unlink(missing_ok=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,11 @@ def runs(made, tmp_path) -> Path:
 def change(run: Path, **values) -> None:
     info = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(info | values))
+
+
+def fail(run: Path, status: str = "failed") -> None:
+    (run / "results.json").unlink()
+    change(run, status=status)
 
 
 def age(run: Path, days: float) -> None:
@@ -75,6 +83,34 @@ def test_list_chooses_and_sorts(runs):
     sizes = [row["bytes"] for row in succeed("runs", "list", runs, "--sort", "size", "--json").json]
     assert sizes == sorted(sizes, reverse=True)
     assert "nDCG@3" in convbench("runs", "list", runs, "--sort", "nDCG@33").error
+
+
+def test_list_refuses_a_measure_that_no_run_has(runs):
+    assert "Did you mean 'nDCG@3'?" in convbench("runs", "list", runs, "--measure", "nDCG@33").error
+    assert "nDCG@3" in succeed("runs", "list", runs, "--measure", "nDCG@3").out.splitlines()[0]
+
+
+def test_list_goes_on_whatever_run_json_holds(runs):
+    def inputs(run):
+        return json.loads((run / "run.json").read_text())["inputs"]
+
+    first, second = runs / "qrecc", runs / "topiocqa" / "bm25-query"
+    fail(first)
+    change(first, inputs={**inputs(first), "dataset": {"split": ["x"]}})
+    change(second, executions=[{"ended": "0001-01-01T00:00:00+05:00"}])
+    found = succeed("runs", "list", runs)
+    assert [line.split()[0] for line in found.out.splitlines()[1:]] == ["topiocqa/bm25-rewrite"]
+    assert [line.split(":")[1].strip() for line in found.err.splitlines()] == [str(first / "run.json"), str(second / "run.json")]
+
+
+def test_list_dates_are_utc(runs):
+    change(runs / "qrecc", executions=[{"ended": "2031-02-03T01:05:06+05:00"}])
+    assert "2031-02-02 20:05" in succeed("runs", "list", runs, "-d", "qrecc").out
+
+
+def test_a_file_is_not_taken_for_an_empty_folder(runs):
+    for command in ("list", "show"):
+        assert "run.json: is a file; expected a run folder" in convbench("runs", command, runs / "qrecc" / "run.json").error
 
 
 def test_list_names_broken_folders_and_goes_on(runs):
@@ -124,7 +160,7 @@ def test_show_has_scores_costs_and_files(runs):
 
 def test_gc_only_says_what_could_go(runs):
     run = runs / "qrecc"
-    change(run, status="failed")
+    fail(run)
     age(run, 10)
     before = sorted(runs.rglob("*"))
     out = succeed("runs", "gc", runs).out
@@ -147,13 +183,39 @@ def test_gc_keeps_finished_runs_unless_told_how_old(runs):
 
 def test_gc_refuses_a_run_that_a_process_holds_and_urls(runs):
     run = runs / "qrecc"
-    change(run, status="running")
+    fail(run, "running")
     age(run, 10)
     with holder(run):
         found = succeed("runs", "gc", runs, "--delete")
         assert f"stays: {run}: a process works in it" in found.err
     assert (run / "turns.jsonl").exists()
     assert "use a path" in convbench("runs", "gc", f"file://{runs}").error
+
+
+def test_gc_goes_on_where_one_may_not_be_removed(runs):
+    held, other = runs / "qrecc", runs / "topiocqa" / "bm25-query"
+    for run in (held, other):
+        fail(run)
+    age(runs, 10)
+    with read_only(held):
+        found = convbench("runs", "gc", runs, "--delete", "--json")
+    assert found.code == 6
+    assert [each["place"] for each in found.json["garbage"]] == [str(other)]
+    assert [each["place"] for each in found.json["kept"]] == [str(held)]
+    assert found.err.startswith("error: ")
+    assert found.err.count("\n") == 1
+    assert not other.exists()
+    assert (held / "run.json").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "gc"])
+def test_an_empty_text_is_not_the_working_directory(runs, monkeypatch, command):
+    monkeypatch.chdir(runs)
+    assert "empty text" in convbench("runs", command, "").error
+
+
+def test_gc_wants_a_number_of_days(runs):
+    assert "--older-than nan" in convbench("runs", "gc", runs, "--older-than", "nan").error
 
 
 def test_export_is_read_by_compare_and_has_the_same_bytes(runs, tmp_path):
@@ -165,8 +227,26 @@ def test_export_is_read_by_compare_and_has_the_same_bytes(runs, tmp_path):
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
-    succeed("compare", tmp_path / "unpacked", "--out", tmp_path / "report", "--resamples", "100")
+    succeed("compare", tmp_path / "unpacked", "--out", tmp_path / "report", "--resamples", "100", "--no-figures")
     assert "is there already" in convbench("runs", "export", runs / "topiocqa", "-o", first).error
+
+
+def test_export_stays_within_the_bundle(runs, tmp_path, monkeypatch):
+    (tmp_path / "run.json").write_text("mine")
+    monkeypatch.chdir(runs / "qrecc" / "stages")
+    succeed("runs", "export", "..", "-o", tmp_path / "bundle")
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == ["bundle.json", "qrecc"]
+    assert (tmp_path / "run.json").read_text() == "mine"
+
+
+def test_export_takes_each_run_once(runs, tmp_path):
+    named = (runs / "qrecc", f"file://{runs}/qrecc", runs / "topiocqa" / ".." / "qrecc", runs)
+    found = succeed("runs", "export", *named, "-o", f"file://{tmp_path}/new/deep/bundle.tar.gz", "--json").json
+    assert found["runs"] == 3
+    with tarfile.open(tmp_path / "new" / "deep" / "bundle.tar.gz") as archive:
+        assert len([member for member in archive if member.name.endswith("/run.json")]) == 3
+    assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["bundle.tar.gz"]
+    assert "empty text" in convbench("runs", "export", runs, "-o", "").error
 
 
 def test_export_names_the_paths_that_go_along(runs, tmp_path):
@@ -194,6 +274,32 @@ def test_sql_answers_in_three_forms(runs):
     assert "only the first 2 rows" in limited.err
 
 
+def test_sql_loses_no_column_and_no_number(runs):
+    twice = "SELECT a.value, b.value, 0.5 AS half, [1, 2] AS list FROM scores a JOIN scores b USING (run) LIMIT 1"
+    (row,) = succeed("runs", "sql", twice, "--folder", runs, "--json").json
+    assert list(row) == ["value", "value_1", "half", "list"]
+    assert row["half"] == 0.5
+    (row,) = csv.DictReader(io.StringIO(succeed("runs", "sql", twice, "--folder", runs, "--csv").out))
+    assert json.loads(row["list"]) == [1, 2]
+    tables = succeed("runs", "sql", "SELECT table_name FROM duckdb_tables() ORDER BY ALL", "--folder", runs, "--json").json
+    assert [row["table_name"] for row in tables] == ["runs", "scores", "turns"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signalled", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_sql_can_be_stopped(runs, signalled, code):
+    endless = "SELECT count(*) FROM range(100000) a, range(10000000) b WHERE hash(a.range, b.range) % 7 = 1"
+    heeded = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-m", "convbench", "runs", "sql", endless, "--folder", str(runs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
+    time.sleep(6)
+    process.send_signal(signalled)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    assert "interrupted" in err
+
+
 def test_sql_that_is_wrong_is_one_line(runs):
     assert "syntax error" in convbench("runs", "sql", "SELECT FROM WHERE", "--folder", runs).error
     assert "tables: runs, scores, turns" in convbench("runs", "sql", "SELECT * FROM results", "--folder", runs).error
@@ -209,10 +315,23 @@ def test_a_missing_package_is_one_line(runs):
         assert "pip install 'convbench[store]'" in done.stderr
 
 
+@contextlib.contextmanager
+def read_only(folder: Path):
+    """A folder that nothing may be removed from, not even by root."""
+    if os.geteuid() != 0:
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    changed = shutil.which("chattr") and subprocess.run(["chattr", "+i", folder / "turns.jsonl"], capture_output=True, check=False)
+    if not changed or changed.returncode != 0:
+        pytest.skip("root may remove anything here: chattr is missing, or not for this file system")
+    yield
+    subprocess.run(["chattr", "-i", folder / "turns.jsonl"], check=True)
+
+
 def holder(run: Path):
     """A process that holds the lock of a run folder."""
-    import contextlib
-
     code = "import sys; from pathlib import Path; from convbench.harness.folder import RunFolder\n"
     code += "with RunFolder(Path(sys.argv[1])).locked():\n    print('held', flush=True); sys.stdin.read()"
 

@@ -15,6 +15,7 @@ from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.datasets.pool import MANIFEST, PASSAGES, read_pool
 from convbench.harness.finished import load_run
+from convbench.harness.folder import RunFolder
 from convbench.harness.results import read_results
 from convbench.io.jsonl import read_jsonl
 
@@ -112,6 +113,16 @@ def test_killed_and_continued_on_the_sample(real_data, tmp_path, moment):
     succeed(*disturbed)
     assert bytes_of(tmp_path / "pool") == bytes_of(tmp_path / "whole")
     assert [path.name for path in tmp_path.rglob("*") if path.name.endswith((".part", ".tmp"))] == []
+
+
+def test_a_second_search_at_once_is_told_to_wait(made, tmp_path):
+    succeed(*SEARCHED, "--depth", 1, "--out", tmp_path / "pool", "--cache", tmp_path)
+    folder = min((tmp_path / "pooling").iterdir())
+    with RunFolder(folder).locked():
+        refused = convbench(*SEARCHED, "--depth", 1, "--out", tmp_path / "other", "--cache", tmp_path)
+    assert refused.code == USAGE
+    assert refused.error.endswith("for a pool of the same turns and collection: wait for it")
+    assert "--out" not in refused.error
 
 
 def test_a_run_says_that_it_searched_a_pool(made):
@@ -222,6 +233,83 @@ class TestRefused:
         (tmp_path / "foreign.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         succeed("run", tmp_path / "foreign.jsonl", "-d", "topiocqa", "--out", tmp_path / "run", "--metrics", "token-f1", "--offline")
         return tmp_path / "run"
+
+
+class TestTheFolder:
+    """What a pool may not be put into is refused before anything is searched."""
+
+    @pytest.fixture
+    def corpus(self, tmp_path) -> Path:
+        (tmp_path / "corpus").mkdir()
+        return Path(shutil.copy(MINI / "topiocqa" / "full_wiki_segments.tsv", tmp_path / "corpus"))
+
+    @pytest.fixture
+    def refused(self, corpus, tmp_path):
+        def refused(out: Path, *more: object, system: str = "bm25-query") -> str:
+            cache = ("--cache", tmp_path / "cache", "--offline")
+            finished = convbench("data", "pool", "topiocqa", "--corpus", corpus, "--system", system, "--out", out, *cache, *more)
+            assert finished.code == USAGE
+            assert not (tmp_path / "cache" / "pooling").exists()
+            return finished.error
+
+        return refused
+
+    @pytest.mark.parametrize("part", [".", ".."])
+    def test_of_the_corpus(self, refused, corpus, part):
+        out = corpus.parent / part
+        assert "holds full_wiki_segments.tsv, which the pool is made of" in refused(out)
+        assert [path.name for path in corpus.parent.iterdir()] == [corpus.name]
+
+    def test_that_is_a_file(self, refused, corpus):
+        assert "is a file; expected a folder for the pool" in refused(corpus)
+
+    def test_with_a_file_of_the_same_name(self, refused, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / PASSAGES).write_text("mine")
+        assert "no pool was begun here" in refused(tmp_path / "mine")
+        assert (tmp_path / "mine" / PASSAGES).read_text() == "mine"
+
+    def test_with_another_pool(self, refused, made):
+        assert "its depth differ (1 there, 2 here)" in refused(made / "pool", "--depth", 2)
+        assert "its systems differ (['bm25-history', 'bm25-query'] there, ['bm25-query'] here)" in refused(made / "pool", "--depth", 1)
+
+
+def test_another_collection_than_that_of_the_judgements_is_refused(tmp_path):
+    corpus = tmp_path / "full_wiki_segments.tsv"
+    corpus.write_text("id\ttext\ttitle\n9999999\tNobody judged this passage.\tOther [SEP] Topic\n", encoding="utf-8")
+    wrong = ("--corpus", corpus, "--system", "bm25-query", "--depth", 1, "--out", tmp_path / "pool", "--offline")
+    finished = convbench("data", "pool", "topiocqa", *wrong)
+    assert "none of the 50 judged passages is in this collection of 1 passages" in finished.error
+    assert not (tmp_path / "pool").exists()
+
+
+def test_gold_that_the_collection_lacks_is_told(tmp_path):
+    lines = (MINI / "topiocqa" / "full_wiki_segments.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "full_wiki_segments.tsv").write_text("".join(lines[:40]), encoding="utf-8")
+    some = ("--corpus", tmp_path / "full_wiki_segments.tsv", "--system", "bm25-query", "--depth", 1, "--out", tmp_path / "pool")
+    found = succeed("data", "pool", "topiocqa", *some, "--offline", "--json")
+    assert found.json["gold_missing"] > 0
+    assert found.json["gold_passages"] + found.json["gold_missing"] == 50
+    assert f"{found.json['gold_missing']} of 50 judged passages are not in the full collection" in found.err
+
+
+def test_whatever_the_folder_is_called_a_line_stays_a_line(tmp_path):
+    out = tmp_path / "a\nb  \x1b[31m"
+    shown = succeed("data", "pool", "topiocqa", "--system", "bm25-query", "--depth", 1, "--out", out, "--offline")
+    assert shown.out.splitlines()[0] == f"pool               {tmp_path}/a\\nb  \\x1b[31m"
+    assert len(shown.out.splitlines()) == 13
+    assert "\x1b" not in shown.out
+    again = succeed("data", "prepare", "topiocqa", "--corpus", out, "--json")
+    assert again.json["collection"] == "pooled"
+
+
+def test_other_reading_options_are_another_pool_in_the_cache(tmp_path):
+    made_by = ("data", "pool", "qrecc", "--system", "bm25-query", "--depth", 1, "--cache", tmp_path, "--offline", "--json")
+    usual = succeed(*made_by).json
+    assert succeed(*made_by, "--option", "first-question=asked").json["pool"] == usual["pool"]
+    other = succeed(*made_by, "--option", "first-question=rewrite").json
+    assert other["pool"] == f"{usual['pool']}-first-question=rewrite"
+    assert "--option first-question=rewrite" in other["run"]
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_without_texts_no_query_and_no_response_is_left(two_runs, tmp_path):
     }
     bundle = json.loads((tmp_path / "out" / "bundle.json").read_text())
     assert (bundle["runs"][0]["texts"], bundle["runs"][0]["turns_sha256"]) == (False, ours.results.run_sha256)
-    succeed("compare", tmp_path / "out", "--out", tmp_path / "report", "--resamples", "100")
+    succeed("compare", tmp_path / "out", "--out", tmp_path / "report", "--resamples", "100", "--no-figures")
 
 
 def test_runs_of_one_name_stand_apart(two_runs, tmp_path):
@@ -73,6 +73,15 @@ def test_runs_of_one_name_stand_apart(two_runs, tmp_path):
         shutil.copytree(two_runs / "a", tmp_path / "runs" / place)
     export_runs(stored_runs(str(tmp_path / "runs")), str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["same", "same-2", "same-3"]
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "-dash", "sp ace é", "no \udcff text"])
+def test_a_run_of_any_name_gets_a_folder_of_its_own(two_runs, tmp_path, name):
+    run = shutil.copytree(two_runs / "a", tmp_path / name)
+    export_runs(stored_runs(str(run)), str(tmp_path / "out"))
+    (found,) = stored_runs(str(tmp_path / "out"))
+    assert found.name == {"bundle.json": "run", "no \udcff text": "no _ text"}.get(name, name)
+    assert json.loads((tmp_path / "out" / "bundle.json").read_text())["runs"][0]["name"] == found.name
 
 
 def test_what_is_not_whole_is_refused(two_runs, tmp_path):

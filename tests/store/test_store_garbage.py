@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,13 @@ def root(two_runs, tmp_path) -> Path:
 
 
 def end(run: Path, status: str) -> None:
+    (run / "results.json").unlink()
+    note(run, status=status)
+
+
+def note(run: Path, **values) -> None:
     info = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(info | {"status": status}))
+    (run / "run.json").write_text(json.dumps(info | values))
 
 
 def age(folder: Path, days: float) -> None:
@@ -72,6 +79,64 @@ def test_files_of_others_and_what_links_lead_to_stay(root, tmp_path):
     assert sorted(path.name for path in outside.rglob("*")) == ["precious.jsonl", "precious.jsonl", "stages"]
 
 
+def test_only_names_that_convbench_gives_go(root):
+    run = root / "a"
+    end(run, "failed")
+    mine = [
+        "scores.parquet",
+        ".notes.txt.12.tmp",
+        "turns.jsonl.bak",
+        "stages/annotations.jsonl",
+        "stages/search-by-hand.jsonl",
+        "stages/model.part",
+        "stages/search.part",
+        "stages/.annotations.jsonl.7.tmp",
+    ]
+    for name in mine:
+        (run / name).write_text("mine")
+    ours = ["stages/search.0123456789abcdef.part", "stages/agreement-own.jsonl", "stages/.search.jsonl.7.tmp", ".turns.jsonl.7.tmp"]
+    for name in ours:
+        (run / name).write_text("{}")
+    age(root, 8)
+    clear(root)
+    assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()) == sorted(mine)
+
+
+def test_a_run_that_was_scored_is_finished_whatever_came_later(root):
+    run = root / "a"
+    note(run, status="failed")  # the same command with other metrics, which was stopped
+    age(root, 8)
+    plan = plan_removal(root, days=WEEK)
+    assert plan.garbage == ()
+    ((place, reason),) = [(kept.place, kept.reason) for kept in plan.kept]
+    assert place == run
+    assert "--finished" in reason
+    (found, _) = plan_removal(root, days=WEEK, finished=True).garbage
+    assert (found.place, found.reason) == (run, "it was scored, and a later execution did not finish")
+
+
+def test_files_that_go_in_the_meantime_do_no_harm(root):
+    end(root / "a", "failed")
+    age(root, 8)
+    (found,) = plan_removal(root, days=WEEK).garbage
+    assert remove(found) is None  # another process was first
+    assert remove(found) is None
+    assert sorted(path.name for path in root.iterdir()) == ["deep"]
+
+
+def test_several_clear_at_once(root):
+    end(root / "a", "failed")
+    for number in range(40):
+        shutil.copytree(root / "a", root / f"failed-{number}")
+    shutil.rmtree(root / "a")
+    age(root, 8)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(clear, root) for _ in range(4)]:
+            assert not [reason for reason in done.result() if not re.search(r"process works|meantime|\.lock", reason)]
+    clear(root)
+    assert sorted(path.name for path in root.iterdir()) == ["deep"]
+
+
 def test_runs_within_a_failed_run_stay(root):
     shutil.copytree(root / "deep" / "b", root / "a" / "b")
     end(root / "a", "failed")
@@ -84,7 +149,7 @@ def test_runs_within_a_failed_run_stay(root):
 def test_leftovers_of_finished_runs_go_and_nothing_else(root):
     before = set(root.rglob("*"))
     left = [
-        root / "a" / "stages" / "score-x.0123456789abcdef.part",
+        root / "a" / "stages" / "score-x.1-y.0123456789abcdef.part",
         root / "a" / ".scores.jsonl.123.tmp",
         root / "a" / "stages" / ".view.jsonl.9.tmp",
     ]

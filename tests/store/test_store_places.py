@@ -69,6 +69,12 @@ def test_nothing_there_is_said(tmp_path, memory):
         stored_runs("nosuch://bucket")
 
 
+def test_what_a_killed_export_left_is_not_counted_twice(two_runs, tmp_path):
+    root = Path(shutil.copytree(two_runs, tmp_path / "runs"))
+    shutil.copytree(two_runs / "a", root / ".bundle.4711.tmp" / "a")
+    assert [run.name for run in stored_runs(str(root))] == ["a", "deep/b"]
+
+
 def test_links_are_not_followed(two_runs, tmp_path):
     root = tmp_path / "root"
     root.mkdir()

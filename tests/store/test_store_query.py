@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,7 @@ from convbench.harness.finished import load_run
 from convbench.harness.score_file import read_scores, write_scores
 from convbench.store.listing import read_rows
 from convbench.store.places import stored_runs
-from convbench.store.query import ask
+from convbench.store.query import _errors, ask
 from convbench.store.tables import score_table
 from convbench.types import Score
 
@@ -63,6 +64,20 @@ def test_the_cache_follows_the_scores(root):
     kept.write_bytes(b"PAR1 broken")
     assert as_scores(score_table(root / "a")) == hostile
     assert pq.read_table(kept).num_rows == 2
+
+
+def test_a_kept_file_with_one_other_byte_is_made_again(root, caplog):
+    expected = score_table(root / "a")
+    (kept,) = (root / "a").glob(".scores.*.parquet")
+    whole = kept.read_bytes()
+    size = pq.ParquetFile(kept).metadata.row_group(0).total_byte_size
+    for place in range(40, min(size, len(whole) // 2), 97):
+        broken = bytearray(whole)
+        broken[place] ^= 0x10
+        kept.write_bytes(broken)
+        assert score_table(root / "a").equals(expected), place
+    assert kept.read_bytes() == whole
+    assert "is made again" in caplog.text
 
 
 def test_a_parquet_file_alone_is_read_and_checked(root):
@@ -123,6 +138,16 @@ def test_nothing_but_the_tables_can_be_read_and_nothing_written(root, tmp_path, 
         answer(root, sql.format(file=file, folder=tmp_path))
     assert "\n" not in str(caught.value)
     assert sorted(path for path in tmp_path.rglob("*") if ".scores." not in path.name) == before
+
+
+def test_what_does_not_fit_into_memory_is_not_written_anywhere(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert answer(root, "SELECT current_setting('temp_directory')").rows == (("",),)
+    small = {"memory_limit": "30MB", "temp_directory": "", "threads": 1}
+    connection = duckdb.connect(":memory:", config=small)
+    with pytest.raises(UsageError, match="needs more memory"), _errors(duckdb), connection:
+        connection.execute("SELECT list(repeat(i::VARCHAR, 1000)) FROM range(100000) t(i)")
+    assert not (tmp_path / ".tmp").exists()
 
 
 def test_dates_are_utc_and_text_that_is_no_unicode_is_one_line(root):

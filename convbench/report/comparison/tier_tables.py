@@ -30,7 +30,7 @@ def tier_tables(compared: TaskComparison, settings: Settings) -> list[Table | No
 
 def tier_statements(compared: TaskComparison, settings: Settings) -> list[str]:
     """What the tables say, and what to think of it."""
-    return [sentence for agreement in compared.tiers for sentence in _statements(compared, agreement, settings)]
+    return [sentence for agreement in compared.tiers for sentence in _statements(agreement, settings)]
 
 
 def tier_summary(comparison: Comparison) -> list[str]:
@@ -43,7 +43,7 @@ def tier_summary(comparison: Comparison) -> list[str]:
     ]
 
 
-def _statements(compared: TaskComparison, agreement: TierAgreement, settings: Settings) -> Iterator[str]:
+def _statements(agreement: TierAgreement, settings: Settings) -> Iterator[str]:
     if len(agreement.systems) < 2:
         yield (
             f"Against {agreement.title}: {counted(len(agreement.systems), 'system')} with the same settings ran on both; an "
