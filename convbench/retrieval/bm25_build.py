@@ -22,6 +22,7 @@ from convbench.meter import Meter
 from convbench.progress import progress_bar
 from convbench.retrieval import bm25_vocabulary
 from convbench.retrieval.bm25_count import POSTING, block_parts, check_index_room, count_words, totals
+from convbench.retrieval.bm25_former import name_former
 from convbench.retrieval.bm25_merge import write_postings
 from convbench.retrieval.bm25_scores import Scores
 from convbench.retrieval.bm25_vocabulary import save_as_bm25s, save_vocabulary
@@ -61,13 +62,15 @@ def build_bm25(folder: IndexFolder, store: PassageStore, tokenizer: Any, index: 
     if len(store) > _MOST_PASSAGES:
         raise UsageError(f"bm25: the collection has {len(store):,} passages, at most {_MOST_PASSAGES:,} can be indexed: split it")
     parts, counted = parts_of(index), folder.path / "blocks"
-    if not any(map(folder.fault, parts)) and not folder.leftovers() and not counted.exists():
+    if not any(map(folder.fault, parts)) and not counted.exists():
+        folder.tidy()
         return
     with folder.locked():
         faults = {part: fault for part in parts if (fault := folder.fault(part))}
         for part, fault in faults.items():
             folder.report(part, fault)
         if faults:
+            name_former(folder.path.parent)
             blocks = IndexFolder(counted, counted)
             with meter.phase("index"), blocks.locked():
                 _build(folder, blocks, store, tokenizer, index)

@@ -1,21 +1,27 @@
-"""The folder of an index: its lock, and a manifest that tells whether a file is what was written."""
+"""The folder of an index: its lock, and a manifest that tells whether a file is what was written.
+
+While a build is at work it notes what it has finished in a journal (``convbench.retrieval.index_journal``), which goes into the manifest
+when it ends, however it does; after one that was killed the next builder does that. Whoever reads the folder reads both.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from convbench.config import Config
-from convbench.errors import storage_error
+from convbench.errors import StorageError, storage_error
 from convbench.io.atomic import write_text
 from convbench.io.cache import remembered_sha256
 from convbench.io.lock import acquire
+from convbench.retrieval.index_journal import JOURNAL, Entry, Journal
 
 MANIFEST = "manifest.jsonl"
+LOCK = "build.lock"
+_ELSEWHERE = "the index is missing, damaged or of another version: name a cache that can be written to (--cache, or CONVBENCH_CACHE)"
 _log = logging.getLogger(__name__)
 
 
@@ -33,17 +39,8 @@ class Part(NamedTuple):
     dim: int = 0
 
 
-class Entry(Config):
-    """One line of the manifest."""
-
-    file: str
-    rows: int
-    dim: int
-    sha256: str
-
-
 class IndexFolder:
-    """One index on disk. Every file appears whole or not at all; a file without a line in the manifest does not count.
+    """One index on disk. Every file appears whole or not at all; one that neither manifest nor journal lists does not count.
 
     Args:
         path: The folder; made with the first lock.
@@ -53,6 +50,7 @@ class IndexFolder:
     def __init__(self, path: Path, cache: Path) -> None:
         self.path = path
         self._cache = cache
+        self._journal = Journal(path / JOURNAL)
         self._entries = self._read()
 
     def fault(self, part: Part) -> str | None:
@@ -75,11 +73,15 @@ class IndexFolder:
             _log.warning("%s: %s: made again", path, fault)
 
     def record(self, part: Part) -> None:
-        """Enters a file that was just written."""
+        """Enters a file that was just written.
+
+        Raises:
+            StorageError: The folder cannot be written to.
+        """
         digest = remembered_sha256(self.path / part.name, self._cache)
-        self._entries[part.name] = Entry(file=part.name, rows=part.rows, dim=part.dim, sha256=digest)
-        lines = [json.dumps(self._entries[name].model_dump()) + "\n" for name in sorted(self._entries)]
-        write_text(self.path / MANIFEST, "".join(lines))
+        entry = Entry(file=part.name, rows=part.rows, dim=part.dim, sha256=digest)
+        self._journal.add(entry)
+        self._entries[part.name] = entry
 
     def sha256(self, part: Part) -> str:
         """The digest of a recorded file."""
@@ -88,6 +90,12 @@ class IndexFolder:
     def leftovers(self) -> list[Path]:
         """What a killed build left half-written, or another process is writing."""
         return sorted(self.path.glob(".*.tmp"))
+
+    def tidy(self) -> None:
+        """Removes what a killed build left in a folder that lacks nothing, where it can be written to: no file depends on it."""
+        if self.leftovers() or self._journal.exists():
+            with suppress(StorageError), self.locked():
+                pass
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -100,18 +108,35 @@ class IndexFolder:
             for path in self.leftovers():
                 path.unlink()
             self._entries = self._read()
-            yield
+            self._close_journal()
+            try:
+                yield
+            except BaseException:
+                with suppress(StorageError):  # it stays, then; what was raised first is what counts
+                    self._close_journal()
+                raise
+            self._close_journal()
+
+    def _close_journal(self) -> None:
+        if self._journal.exists():
+            lines = [json.dumps(self._entries[name].model_dump()) + "\n" for name in sorted(self._entries)]
+            write_text(self.path / MANIFEST, "".join(lines))
+            self._journal.remove()
 
     def _read(self) -> dict[str, Entry]:
+        added = list(self._journal.entries())  # first: a builder that ends now has written the manifest before its journal goes
+        return {entry.file: entry for entry in [*self._listed(), *added]}
+
+    def _listed(self) -> list[Entry]:
+        """The lines of the manifest."""
         try:
             lines = (self.path / MANIFEST).read_text(encoding="utf-8").splitlines()
-            entries = [Entry.model_validate_json(line) for line in lines]
+            return [Entry.model_validate_json(line) for line in lines]
         except FileNotFoundError:
-            return {}
+            return []
         except ValueError:
             _log.warning("%s: not readable: the index is made again", self.path / MANIFEST)
-            return {}
-        return {entry.file: entry for entry in entries}
+            return []
 
 
 @contextmanager
@@ -126,8 +151,10 @@ def alone(folder: Path) -> Iterator[None]:
         _log.warning("%s: %s is building this index: waiting for it", folder, who)
 
     try:
-        lock = acquire(folder / "build.lock", busy)
+        lock = acquire(folder / LOCK, busy)
     except OSError as error:
         raise storage_error(error, folder) or error from error
+    except StorageError as error:
+        raise StorageError(f"{error}; {_ELSEWHERE}") from error
     with lock:
         yield

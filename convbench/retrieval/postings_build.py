@@ -38,7 +38,8 @@ def build_postings(postings: Postings, store: PassageStore, encoder: SparseEncod
         StorageError: The disk is full or the folder cannot be written to; the same call goes on where it stopped.
     """
     folder = postings.folder
-    if not _missing(postings) and not folder.leftovers():
+    if not _missing(postings):
+        folder.tidy()
         return
     with folder.locked():
         missing = _missing(postings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import math
+import mmap
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +53,43 @@ def merged(earlier: Top, later: Top) -> Top:
     return Top(*faiss.merge_knn_results(*stacked, keep_max=True))
 
 
+class RunningBest:
+    """``merged`` over the blocks of a pass, one after the other, in memory that is taken once and given back with the pass.
+
+    Arrays of some MB that come and go with every block stay: glibc keeps what was freed of up to 32 MiB for the next ones, and whether the
+    system ever gets it back depends on what has come to lie behind it. With them the memory of a search depended on the number of blocks.
+
+    Args:
+        queries: How many.
+        k: How many of the best are kept of each.
+    """
+
+    def __init__(self, queries: int, k: int) -> None:
+        both = (2, queries, k)  # the best so far, and those of a block
+        self._both = Top(_apart(both, np.float32), _apart(both, np.int64))
+        self.top = Top(_apart(both[1:], np.float32), _apart(both[1:], np.int64))
+        self.top.scores.fill(-np.inf)
+        self.top.rows.fill(-1)
+
+    def add(self, vectors: Vectors, block: Vectors, start: int) -> None:
+        """Compares with a block, by the kernel of ``IndexFlatIP``.
+
+        Args:
+            vectors: The queries', shape (n, dim); contiguous.
+            block: Shape (m, dim); contiguous.
+            start: The row of its first.
+        """
+        import faiss
+
+        queries, k = self.top.rows.shape
+        self._both.scores[0], self._both.rows[0] = self.top
+        scores, rows = self._both.scores[1], self._both.rows[1]
+        at = faiss.swig_ptr
+        faiss.knn_inner_product(at(vectors), at(block), block.shape[1], queries, len(block), k, at(scores), at(rows))
+        np.add(rows, start, out=rows, where=rows >= 0)
+        faiss.merge_knn_results_CMax(queries, k, 2, at(self._both.scores), at(self._both.rows), at(self.top.scores), at(self.top.rows))
+
+
 class BlockScan:
     """Compares with the vectors of a range of rows, in this process.
 
@@ -82,21 +121,25 @@ class BlockScan:
 
     def top(self, vectors: Vectors, k: int) -> Top:
         """The k best of each query, by the kernel of ``IndexFlatIP``; notes the longest vector's length."""
-        import faiss
-
-        best = nothing(len(vectors), k)
+        best = RunningBest(len(vectors), k)
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         squares: list[float] = []
         if self._block is None:
             self._block = self._shards.memory(self._block_bytes)
         for start, block in self._shards.blocks(self._block, self._rows):
             if self._square is None:
                 squares.append(float(np.einsum("ij,ij->i", block, block).max()))
-            scores, rows = faiss.knn(vectors, _aligned(self._block, len(block)), k, metric=faiss.METRIC_INNER_PRODUCT)
-            rows[rows >= 0] += start
-            best = merged(best, Top(scores, rows))
+            best.add(vectors, _aligned(self._block, len(block)), start)
         if self._square is None:
             self._square = max(squares)
-        return best
+        return best.top
+
+
+def _apart(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array of zeros that the system gets back when nobody holds it any longer."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    array: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    return array
 
 
 def _aligned(memory: Vectors, filled: int) -> Vectors:

@@ -48,7 +48,7 @@ def build_shards(shards: Shards, store: PassageStore, encoder: TextEncoder, mete
 
 @contextmanager
 def missing_shards(shards: Shards, meter: Meter) -> Iterator[tuple[dict[int, Part], Advance]]:
-    """Keeps other builders out while shards are made; for a finished index nothing is locked or written.
+    """Keeps other builders out while shards are made; nothing is locked or written for a finished index that no killed build left untidy.
 
     Args:
         shards: What there must be.
@@ -57,7 +57,8 @@ def missing_shards(shards: Shards, meter: Meter) -> Iterator[tuple[dict[int, Par
     Yields:
         The shards to make, by their first row, and what moves the progress bar.
     """
-    if not any(map(shards.fault, shards.parts)) and not shards.folder.leftovers():
+    if not any(map(shards.fault, shards.parts)):
+        shards.folder.tidy()
         yield {}, lambda count, tokens=0: None
         return
     with shards.folder.locked():

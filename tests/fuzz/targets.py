@@ -36,6 +36,7 @@ from convbench.io.trec_columns import read_columns
 from convbench.io.trec_run import read_rankings, read_trec_lines, read_trec_run
 from convbench.leaderboard.check_folder import check_folder
 from convbench.metrics.protocol import Protocol
+from convbench.retrieval.index_journal import Journal
 from convbench.systems.catalog import shipped, system_values
 from convbench.systems.replay import read_records
 from convbench.training.negatives import read_negatives
@@ -189,6 +190,7 @@ TARGETS: dict[str, Target] = {
     "negatives": Target("negatives", read_negatives),
     "run-folder": Target("run-folder", only_read(lambda path: RunFolder(path).spec())),
     "store": Target("store", only_read(read_manifest)),
+    "index-journal": Target("index-journal", lambda path: list(Journal(path).entries())),
     "pool": Target("pool", pool),
     "import-trec": Target("trec-run", imported("trec")),
     "import-ranx": Target("ranx-run", imported("ranx")),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bm25s
 import numpy as np
 import pytest
+from small_disk import small_disk
 
 from convbench.errors import StorageError, UsageError
 from convbench.meter import Meter
@@ -323,6 +324,41 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Counting, "block", noting)
     return counted
+
+
+class TestFormerIndexes:
+    """Of versions that built them in memory: folders that came whole, without a lock or a manifest."""
+
+    def test_they_are_named_when_an_index_is_built(self, store_of: StoreOf, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("aa", "bb"):
+            (tmp_path / "bm25" / name).mkdir(parents=True)
+            (tmp_path / "bm25" / name / "data.csc.index.npy").write_bytes(bytes(1_000_000))
+            (tmp_path / "bm25" / name / "vocab.index.json").write_bytes(bytes(50_000))
+        (tmp_path / "bm25" / "mine").mkdir()
+        store = store_of(PASSAGES)
+        retriever().index(store, tmp_path, Meter())
+        (said,) = caplog.messages
+        assert said.startswith(f"{tmp_path / 'bm25'}: 2.1 MB of BM25 indexes of an older version")
+        assert said.endswith("can be removed: aa, bb")
+        caplog.clear()
+        retriever().index(store, tmp_path, Meter())
+        retriever("atire", k1=1.2).index(store, tmp_path / "other", Meter())
+        assert caplog.messages == []
+
+    def test_of_todays_only_whole_ones_and_none_at_work(self, store_of: StoreOf, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        retriever().index(store_of(PASSAGES), tmp_path, Meter())
+        retriever("atire").index(store_of(PASSAGES), tmp_path, Meter())
+        assert caplog.messages == []
+
+    def test_beside_one_on_a_read_only_disk_it_says_what_to_do(self, store_of: StoreOf, tmp_path: Path) -> None:
+        with small_disk(tmp_path / "disk", kib=256) as disk:
+            (disk.folder / "bm25" / "aa").mkdir(parents=True)
+            (disk.folder / "bm25" / "aa" / "data.csc.index.npy").write_bytes(b"postings")
+            disk.writable(False)
+            with pytest.raises(
+                StorageError, match=r"read-only.*of another version: name a cache that can be written to \(--cache, or CONV"
+            ):
+                retriever().index(store_of(PASSAGES), disk.folder, Meter())
 
 
 class TestFaults:

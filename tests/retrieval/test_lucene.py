@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from command_line import succeed
 from lucene_here import K1, B, ByDefinition, absent, kept_length, retriever, search
+from small_disk import small_disk
 
 from convbench.errors import DataError, ResourceError, StorageError, UsageError
 from convbench.meter import Meter
@@ -322,23 +323,15 @@ class TestFaults:
             LuceneIndex(folder, None, k1=1, b=0, java=found._java)
 
     def test_a_full_disk(self, store_of: StoreOf, tmp_path: Path) -> None:
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        try:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", disk], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("a small disk cannot be mounted here")
-        try:
+        with small_disk(tmp_path / "disk", kib=250) as disk:
             store = store_of([Passage(f"p{n}", " ".join(f"w{n * 31 + m}" for m in range(60))) for n in range(600)])
             with pytest.raises(StorageError, match="the disk is full"):
-                retriever().index(store, disk, Meter())
-            subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True, capture_output=True)
+                retriever().index(store, disk.folder, Meter())
+            disk.resize(4 << 10)
             again = Watched(store)
-            retriever().index(again, disk, Meter())
+            retriever().index(again, disk.folder, Meter())
             assert again.read[-1] == 590
             assert 0 < again.read[0] < 590  # what was committed is kept
-        finally:
-            subprocess.run(["umount", "--lazy", disk], check=True)
 
     def test_too_little_memory_is_one_line(self, store_of: StoreOf, tmp_path: Path, java_of: Any) -> None:
         with pytest.raises(ResourceError, match=r"raise retriever\.memory"), java_of.errors(tmp_path):
