@@ -21,6 +21,7 @@ from convbench.backends.server import ServerAddress
 from convbench.config import Config
 from convbench.errors import ResourceError
 from convbench.io.cache import cache_root
+from convbench.io.deadline import Deadline
 from convbench.io.digests import value_sha256
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class ChatConfig(Config):
         max_tokens: Most tokens of an answer.
         limit_field: What the server calls ``max_tokens``.
         seed: Sample n is asked for with the seed ``seed + n``; None sends no seed.
-        timeout: Seconds without a sign of life after which a request counts as failed; an answer that has begun must end within as many.
+        timeout: Seconds until the head of an answer must be whole, and as many from then on for the rest; what takes longer has failed.
         retries: How often a request that failed (429, 5xx, time-out, no connection) is sent again, each time after a longer pause.
         parallel: Most requests under way at once.
         log_probabilities: Whether the probabilities of an answer's tokens are asked for.
@@ -215,12 +216,9 @@ class ChatClient:
             import openai
         except ImportError:
             raise ResourceError(f"asking a chat model needs the package openai: {INSTALL}") from None
-        from convbench.backends.chat_hurry import in_time
-
         # A redirect could lead off this machine, and a proxy too.
-        transport = openai.DefaultHttpxClient(
-            follow_redirects=False, trust_env=not self.server.is_local, event_hooks={"response": [in_time(self.config.timeout)]}
-        )
+        hooks = {"request": [Deadline(self.config.timeout).heed]}
+        transport = openai.DefaultHttpxClient(follow_redirects=False, trust_env=not self.server.is_local, event_hooks=hooks)
         return openai.OpenAI(
             api_key=self._api_key,
             base_url=self.server.url,

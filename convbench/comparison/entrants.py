@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from convbench.comparison.task import Entrant, Role
 from convbench.harness.finished import FinishedRun
@@ -15,8 +16,7 @@ def entrants_of(runs: Sequence[FinishedRun]) -> tuple[Entrant, ...]:
     labels = _labels(runs)
     evidence = {str(run.results.conditions.get("evidence")) for run in runs if not run.results.reference}
     entrants = [Entrant(label, _role(run, evidence), run) for label, run in zip(labels, runs, strict=True)]
-    order: tuple[Role, ...] = ("", "condition", "ceiling", "floor")
-    return tuple(sorted(entrants, key=lambda entrant: order.index(entrant.role)))
+    return tuple(sorted(entrants, key=lambda entrant: get_args(Role).index(entrant.role)))
 
 
 def _role(run: FinishedRun, evidence: set[str]) -> Role:

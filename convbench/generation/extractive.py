@@ -21,6 +21,7 @@ from convbench.types import Response
 from convbench.views.words import Analyzer, AnalyzerConfig
 
 VERSION = 1
+_KEPT = 512
 
 
 class ExtractiveConfig(Config):
@@ -49,6 +50,7 @@ class ExtractiveGenerator:
     def __init__(self, config: ExtractiveConfig) -> None:
         self.config = config
         self._analyzer = Analyzer(config.analyzer)
+        self._read: dict[str, list[tuple[str, list[str]]]] = {}
 
     def describe(self) -> dict[str, Any]:
         """The settings and the analyser's versions."""
@@ -77,10 +79,18 @@ class ExtractiveGenerator:
         return Response(item.turn_id, sentences[best][1], evidence=evidence)
 
     def _sentences(self, texts: Iterable[str]) -> dict[str, list[tuple[str, list[str]]]]:
-        """Text -> its sentences, each with its words; all are analysed at once, and a passage that several turns find only once."""
-        sentences = {text: split_sentences(text) for text in texts}
-        words = iter(self._analyzer.words([sentence for each in sentences.values() for sentence in each]))
-        return {text: [(sentence, next(words)) for sentence in each] for text, each in sentences.items()}
+        """Text -> its sentences, each with its words; all are analysed at once, and a passage that several turns find only once.
+
+        The last few hundred passages are remembered: the next turns of a conversation find many of them again.
+        """
+        known = {text: self._read.pop(text, None) for text in texts}
+        cut = {text: split_sentences(text) for text, sentences in known.items() if sentences is None}
+        words = iter(self._analyzer.words([sentence for each in cut.values() for sentence in each]))
+        read = {text: [(sentence, next(words)) for sentence in cut[text]] if each is None else each for text, each in known.items()}
+        self._read |= read
+        for text in list(self._read)[:-_KEPT]:
+            del self._read[text]
+        return read
 
 
 def sentence_scores(question: Sequence[str], sentences: Sequence[Sequence[str]], k1: float, b: float) -> NDArray[np.float32]:

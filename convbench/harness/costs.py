@@ -13,6 +13,7 @@ from convbench.harness.folder import RunFolder
 from convbench.harness.results import Cost, EncoderAgreement, IndexRecall, Machine, PhaseCost, ServerCost
 from convbench.harness.stage_output import append_lines
 from convbench.io.atomic import atomic_path
+from convbench.io.sealed import SEAL, sealed, unsealed
 
 _ONCE = ("open", "index", "recall", "agreement")
 """Phases that answering turns does not need: loading, building, and measuring what an approximate index finds or an approximate encoder
@@ -32,6 +33,7 @@ class CostLog:
     """
 
     def __init__(self, folder: Path, stage: str, key: str) -> None:
+        self._stage = stage
         self._file = folder / f"{stage}.cost.jsonl"
         self._key = key[:16]
 
@@ -44,11 +46,11 @@ class CostLog:
 
     def opened(self, taken: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         """Adds what loading models and indexes cost, and the machine that the stage works on."""
-        append_lines(self._file, [{"key": self._key, "batch": None, "machine": machine, **taken}])
+        append_lines(self._file, [sealed({"key": self._key, "batch": None, "machine": machine, **taken})])
 
     def append(self, batch: int, taken: Mapping[str, Any]) -> None:
         """Adds what a batch cost."""
-        append_lines(self._file, [{"key": self._key, "batch": batch, **taken}])
+        append_lines(self._file, [sealed({"key": self._key, "batch": batch, **taken})])
 
     def take_over(self, folder: Path) -> None:
         """Copies the log of the same stage from the ``stages`` folder of another run: what the stage costs, whoever paid for it."""
@@ -62,6 +64,19 @@ class CostLog:
         lines = [entry for _, entry in self._lines()]
         batches = {entry["batch"]: entry for entry in lines if entry["batch"] is not None}
         return [*(entry for entry in lines if entry["batch"] is None), *batches.values()]
+
+    def lack(self, turns: int) -> str | None:
+        """What is wrong with the log of a finished stage; None where it says what all turns cost."""
+        if not self._file.exists():
+            return f"{self._file}: no such file"
+        lines = list(self._lines())
+        if sum(len(line) for line, _ in lines) < self._file.stat().st_size:
+            return f"{self._file}: damaged in line {len(lines) + 1}"
+        entries = self.entries()
+        counted = sum(entry["phases"].get(self._stage, {}).get("turns", 0) for entry in entries)
+        if counted != turns or all(entry["batch"] is not None for entry in entries):
+            return f"{self._file}: lines are missing, those of {counted} of {turns} turns are there"
+        return None
 
     def _lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The whole lines under this key, as they stand and as they read, up to the first that is neither."""
@@ -79,6 +94,8 @@ def _entry(line: bytes) -> dict[str, Any]:
     """A line of a log; empty for one that was cut, or that a crash of the machine left as something else."""
     try:
         entry = json.loads(line)
+        if isinstance(entry, dict) and SEAL in entry:  # lines of older versions have none
+            entry = unsealed(entry)
     except ValueError:
         return {}
     return entry if line.endswith(b"\n") and isinstance(entry, dict) else {}
@@ -91,8 +108,16 @@ def run_cost(folder: RunFolder, turns: int) -> Cost:
         folder: The run folder; its ``run.json`` names the stages and their keys, so that no model is needed to look them up.
         turns: Turns of the run.
     """
-    logs = [CostLog(folder.stages, stage["name"], stage["key"]) for stage in folder.read_info()["stages"]]
-    return added_up([entry for log in logs for entry in log.entries()], turns)
+    return added_up([entry for log in _logs(folder) for entry in log.entries()], turns)
+
+
+def lacking_costs(folder: RunFolder, turns: int) -> list[str]:
+    """What keeps ``run_cost`` from being all that a finished run cost: logs that are damaged, or stayed behind when it was handed on."""
+    return [lack for log in _logs(folder) if (lack := log.lack(turns)) is not None]
+
+
+def _logs(folder: RunFolder) -> list[CostLog]:
+    return [CostLog(folder.stages, stage["name"], stage["key"]) for stage in folder.read_info()["stages"]]
 
 
 def added_up(entries: Iterable[Mapping[str, Any]], turns: int) -> Cost:

@@ -18,12 +18,11 @@ from convbench.harness.provenance import machine, package_versions
 from convbench.harness.sharing import donor_of
 from convbench.harness.stage_output import StageOutput
 from convbench.harness.stage_rows import StageRows
-from convbench.io.runfile import write_run
-from convbench.io.trec_run import write_trec_run
+from convbench.io.run_files import write_run_files
 from convbench.meter import Meter
 from convbench.progress import progress_bar
 from convbench.systems.base import Row, Upstream, Workplace
-from convbench.types import Ranking, Turn, TurnRecord
+from convbench.types import Turn, TurnRecord
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +58,8 @@ class Execution:
         for planned in self.plan.stages:
             upstream[planned.stage.name] = self._rows(planned, upstream)
         records = {turn.id: record for turn in self.plan.dataset.turns if (record := self._record(turn, upstream)) is not None}
-        write_run(self.plan.folder.turns, self._header(), records.values())
-        rankings = (Ranking(record.turn_id, record.passages) for record in records.values())
-        write_trec_run(self.plan.folder.trec, rankings, tag=self.plan.system.name)
+        folder = self.plan.folder
+        write_run_files(folder.turns, folder.trec, self._header(), records.values(), tag=self.plan.system.name)
         return records
 
     def _record(self, turn: Turn, upstream: Upstream) -> TurnRecord | None:

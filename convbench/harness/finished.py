@@ -15,7 +15,7 @@ from convbench.datasets.loading import Dataset, open_dataset
 from convbench.datasets.store import ArrowPassageStore
 from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.harness.folder import RunFolder
-from convbench.harness.results import Results, read_results
+from convbench.harness.results import NOT_SCORED, Results, read_results, refuse_other_scores
 from convbench.harness.score_file import read_scores
 from convbench.io.cache import cache_root
 from convbench.io.digests import file_sha256
@@ -62,12 +62,11 @@ class FinishedRun:
 
         Raises:
             MissingFileError: The folder lacks ``scores.jsonl``.
-            DataError: A line is malformed, or a turn has two values under one measure.
+            DataError: It is not the file that belongs to the results, a line is malformed, or a turn has two values under one measure.
             UsageError: The scores do not give the values in ``results.json``.
         """
         path = self.folder.scores
-        if not path.exists():
-            raise MissingFileError(f"{path}: no scores of turns here; score the run again with `convbench score {self.path}`")
+        refuse_other_scores(path, self.results)
         found: dict[tuple[str, str], dict[str, float | None]] = {}
         for score in read_scores(path):
             values = found.setdefault((score.protocol, score.measure), {})
@@ -108,7 +107,7 @@ class FinishedRun:
         if not self.folder.turns.exists():
             raise MissingFileError(f"{self.folder.turns}: no such file; run the same `convbench run` command again to write it")
         if file_sha256(self.folder.turns) != self.results.run_sha256:
-            raise UsageError(f"{self.folder.turns}: is not the file that was scored; score it again with `convbench score {self.path}`")
+            raise UsageError(f"{self.folder.turns}: {NOT_SCORED}")
         return read_run(self.folder.turns).records
 
     @cached_property

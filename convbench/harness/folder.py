@@ -16,6 +16,7 @@ from convbench.io.jsonl import read_json
 from convbench.io.lock import acquire
 
 SCHEMA = "convbench.folder/1"
+_DAMAGED = "if it was damaged, remove it and run the same `convbench run` command again: stages that are finished are kept"
 _ENTRIES = {"status": str, "spec": dict, "inputs": dict, "stages": list, "executions": list}
 
 
@@ -68,7 +69,11 @@ class RunFolder:
         """
         if not self.info.exists():
             raise MissingFileError(f"{self.path}: no run here (no run.json); expected a folder that `convbench run` made")
-        info = read_json(self.info)
+        try:
+            info = read_json(self.info)
+        except DataError as error:
+            error.args = (f"{error}; {_DAMAGED}",)
+            raise
         if not isinstance(info, dict) or info.get("schema") != SCHEMA:
             raise DataError(self.info, f"expected a run.json of schema {SCHEMA!r}")
         for key, kind in _ENTRIES.items():

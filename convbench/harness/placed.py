@@ -79,31 +79,23 @@ class PlacedPart:
         metric, skipped = self.part.metric, {score.turn_id for score in scores if score.reason == SKIPPED}
         counted = [turn for turn in self.turns if turn.id not in skipped]
         corpus = metric.corpus_values(counted, records) if isinstance(metric, CorpusMetric) else {}
-        return [
-            self._result(
-                measure,
-                aggregate(measure, by_measure.get(measure.name, []), self.turns, corpus.get(measure.name)),
-                records,
-                collection_sha256,
-            )
-            for measure in metric.measures()
-        ]
+        missing = sum(is_missing(records.get(turn.id), metric.needs) for turn in self.turns)
+        measures = metric.measures()
+        aggregated = aggregate(measures, by_measure, self.turns, corpus)
+        return [self._result(measure, values, missing, collection_sha256) for measure, values in zip(measures, aggregated, strict=True)]
 
-    def _result(
-        self, measure: Measure, values: Aggregated, records: Mapping[str, TurnRecord], collection_sha256: str | None
-    ) -> MetricResult:
-        side = self.part.metric.needs
+    def _result(self, measure: Measure, values: Aggregated, missing: int, collection_sha256: str | None) -> MetricResult:
         return MetricResult(
             name=measure.name,
             protocol=self.part.protocol,
-            side=side,
+            side=self.part.metric.needs,
             signature=self.signature(measure, collection_sha256),
             value=values.value,
             ci=values.interval,
             aggregate=values.kind,
             n_turns=values.n_turns,
             n_conversations=values.n_conversations,
-            n_missing=sum(is_missing(records.get(turn.id), side) for turn in self.turns),
+            n_missing=missing,
             turn_set=self.chosen.rule,
             higher_is_better=measure.higher_is_better,
             ranks=measure.ranks,

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -62,6 +63,7 @@ def _device(described: Any) -> str | None:
     return next(filter(None, map(_device, described)), None) if isinstance(described, list) else None
 
 
+@lru_cache(maxsize=1)
 def _processor() -> str:
     """The processor's name, which Python knows on few systems; the architecture where it is not to be had."""
     info = Path("/proc/cpuinfo")
@@ -69,8 +71,12 @@ def _processor() -> str:
     return named[1] if named else platform.processor() or platform.machine()
 
 
-def git_state() -> dict[str, Any] | None:
-    """Commit and dirtiness of the checkout that convbench is imported from; None where it is installed as a package."""
+@lru_cache(maxsize=1)
+def git_state() -> Mapping[str, Any] | None:
+    """Commit and dirtiness of the checkout that convbench is imported from; None where it is installed as a package.
+
+    Looked up once: it is the code of this process that counts, not what becomes of the files meanwhile.
+    """
     root = Path(convbench.__file__).parent.parent
     if not (root / ".git").exists():
         return None

@@ -1,7 +1,8 @@
 """``results.json``: typed, versioned, with a published JSON Schema (``docs/schemas/results.schema.json``).
 
-All but ``cost`` is the same for every execution of the same run. Costs are measured, so that another execution gives other seconds, but
-they are measured once: what is finished keeps its costs, and the same command again writes the same bytes. Dates are in ``run.json``.
+All but ``cost``, and ``check``, the digest of all, is the same for every execution of the same run. Costs are measured, so that another
+execution gives other seconds, but they are measured once: what is finished keeps its costs, and the same command again writes the same
+bytes. Dates are in ``run.json``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from pydantic import Field
 
 from convbench.analysis.bootstrap import RESAMPLES
 from convbench.config import Config, build_config
+from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.io.atomic import write_text
+from convbench.io.digests import file_sha256
 from convbench.io.jsonl import read_json
+from convbench.io.sealed import SEAL, BrokenSealError, sealed, unsealed
 from convbench.metrics.base import Side, measure_key
+from convbench.systems.competing import shown_by
 
-_REFERENCES: Mapping[str, Literal["ceiling", "floor"]] = {"oracle": "ceiling", "random": "floor"}
-"""Kinds of system that are no competitors."""
+DAMAGED = "if it was damaged, run the same `convbench run` command again: it is made anew from what is finished"
+
+
+NOT_SCORED = "is not the file that was scored; run the same `convbench run` command again: it is written anew from what is finished"
 
 
 class MetricResult(Config):
@@ -171,6 +178,10 @@ class Results(Config):
     conditions: dict[str, Any]
     seed: int
     run_sha256: str = Field(description="digest of the turns.jsonl that was scored")
+    scores_sha256: tuple[str, ...] = Field(
+        default=(),
+        description="digest of the scores.jsonl beside it; two where a later scoring was not finished; none in older files",
+    )
     metrics: list[MetricResult]
     cost: Cost
     truncation: Truncation
@@ -181,21 +192,54 @@ class Results(Config):
     warnings: list[str]
 
     @property
-    def reference(self) -> Literal["", "ceiling", "floor"]:
-        """What a run only shows that does not compete: ``ceiling`` (gold passages and reference), ``floor`` (chance); else empty."""
-        return _REFERENCES.get(str(self.system.get("kind")), "")
+    def reference(self) -> Literal["", "ceiling", "floor", "shortcut"]:
+        """What a run only shows that does not compete: ``ceiling`` (gold), ``floor`` (chance), ``shortcut`` (earlier gold); else empty."""
+        return shown_by(self.system)
 
 
 def write_results(path: Path, results: Results) -> None:
     """Writes ``results.json`` atomically, in full precision."""
-    write_text(path, json.dumps(results.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, results_text(results.model_dump(mode="json")))
+
+
+def results_text(values: Mapping[str, Any]) -> str:
+    """The content of a ``results.json``, with a digest of itself."""
+    return json.dumps(sealed(values), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_results(path: Path) -> Results:
-    """Reads ``results.json``; another schema version or a changed file is an error that names the key."""
-    return build_config(Results, read_json(path), str(path))
+    """Reads ``results.json``.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It is no JSON, or was changed after it was written; files of versions that wrote no digest of themselves are believed.
+        UsageError: Another schema version, or a key that is missing or unknown.
+    """
+    try:
+        values = read_json(path)
+        return build_config(Results, unsealed(values) if isinstance(values, dict) and SEAL in values else values, str(path))
+    except BrokenSealError:
+        raise DataError(path, f"was changed after it was written; {DAMAGED}") from None
+    except (DataError, UsageError) as error:
+        error.args = (f"{error}; {DAMAGED}",)
+        raise
+
+
+def refuse_other_scores(path: Path, results: Results) -> None:
+    """Raises where ``scores.jsonl`` is not the file that was written with the results; files of older versions are believed.
+
+    Raises:
+        MissingFileError: It is not there.
+        DataError: It is another one.
+    """
+    if not path.exists():
+        raise MissingFileError(f"{path}: no scores of turns here; score the run again with `convbench score {path.parent}`")
+    if results.scores_sha256 and file_sha256(path) not in results.scores_sha256:
+        raise DataError(path, f"is not what was written with results.json; {DAMAGED}")
 
 
 def results_schema() -> dict[str, Any]:
     """The JSON Schema of ``results.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema()}
+    schema = Results.model_json_schema()
+    schema["properties"][SEAL] = {"type": "string", "title": "Check", "description": "digest of all other values; absent in older files"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

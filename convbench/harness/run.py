@@ -9,18 +9,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import ConvbenchError, StorageError, UsageError
+from convbench.errors import ConvbenchError, DataError, MissingFileError, StorageError, UsageError
 from convbench.harness.collecting import rare_collections
+from convbench.harness.costs import lacking_costs
 from convbench.harness.execute import Execution, all_finished
 from convbench.harness.folder import RunFolder
 from convbench.harness.plan import Plan
 from convbench.harness.provenance import environment
-from convbench.harness.results import Results, read_results, write_results
+from convbench.harness.results import NOT_SCORED, Results, read_results, refuse_other_scores, write_results
 from convbench.harness.score_file import read_scores, write_scores
 from convbench.harness.scoring import Checked, Scored, check_parts, merged, not_computed, score_run
 from convbench.harness.sharing import take_over
 from convbench.harness.spec import RunSpec
 from convbench.harness.summary import summarise
+from convbench.io.atomic import atomic_path
 from convbench.io.digests import file_sha256
 from convbench.io.runfile import read_run
 from convbench.metrics.selection import Selection
@@ -28,6 +30,8 @@ from convbench.retrieval.engines.base import engine_in_use
 from convbench.types import TurnRecord
 
 log = logging.getLogger(__name__)
+
+_LOST = "scored again; measures that this command does not ask for are lost, ask for them with `convbench score`"
 
 
 @rare_collections()
@@ -81,6 +85,7 @@ def rescore(path: Path, selection: Selection, *, cache: Path, offline: bool) -> 
     spec = folder.spec()
     if not folder.turns.exists():
         raise UsageError(f"{path}: inference is not finished; run the same `convbench run` command again first")
+    _refuse_changed_turns(folder)
     plan = Plan(spec, folder, cache, offline=offline)
     checked = check_parts(selection.parts(plan.dataset))
     with folder.locked():
@@ -96,19 +101,54 @@ def _score(execution: Execution, records: Mapping[str, TurnRecord], checked: Che
     run_sha256 = file_sha256(folder.turns)
     later = score_run(execution, records, checked.ready, run_sha256)
     later.results.extend(map(not_computed, checked.unavailable))
-    scored = merged(_earlier(folder, run_sha256), later, [*checked.ready, *(unavailable.part for unavailable in checked.unavailable)])
-    write_scores(folder.scores, scored.scores)
-    results = summarise(execution, records, scored.results, run_sha256)
+    before = _earlier(folder, run_sha256)
+    scored = merged(_scores_of(folder, before), later, [*checked.ready, *(unavailable.part for unavailable in checked.unavailable)])
+    with atomic_path(folder.scores) as written:
+        write_scores(written, scored.scores)
+        digest = file_sha256(written)
+        if before is not None and before.scores_sha256 and digest not in before.scores_sha256:  # or a kill would part the two files
+            write_results(folder.results, before.model_copy(update={"scores_sha256": (*before.scores_sha256[:1], digest)}))
+    results = summarise(execution, records, scored.results, run_sha256).model_copy(update={"scores_sha256": (digest,)})
+    if lacking := lacking_costs(folder, len(execution.plan.dataset.turns)):
+        if before is None:
+            log.warning("%s: what the run cost is not known whole", "; ".join(lacking))
+        else:
+            results = results.model_copy(update={"cost": before.cost})  # it was measured, and the run is the same
     write_results(folder.results, results)
     return results
 
 
-def _earlier(folder: RunFolder, run_sha256: str) -> Scored:
-    """What was scored before of the same run; nothing where scoring never came to its end."""
-    if not (folder.results.exists() and folder.scores.exists()):
+def _earlier(folder: RunFolder, run_sha256: str) -> Results | None:
+    """The results of the same run; None where scoring never came to its end."""
+    if not folder.results.exists():
+        return None
+    try:
+        results = read_results(folder.results)
+    except (DataError, UsageError) as error:
+        log.warning("%s: %s", error, _LOST)
+        return None
+    return results if results.run_sha256 == run_sha256 else None
+
+
+def _scores_of(folder: RunFolder, results: Results | None) -> Scored:
+    """What was scored before of the same run."""
+    if results is None:
         return Scored([], [])
-    results = read_results(folder.results)
-    return Scored(results.metrics, read_scores(folder.scores)) if results.run_sha256 == run_sha256 else Scored([], [])
+    try:
+        refuse_other_scores(folder.scores, results)
+        return Scored(results.metrics, read_scores(folder.scores))
+    except (DataError, MissingFileError) as error:
+        log.warning("%s: %s", error, _LOST)
+        return Scored([], [])
+
+
+def _refuse_changed_turns(folder: RunFolder) -> None:
+    """Nothing else tells that a record was lost or changed: the scores would be of another run without a word."""
+    scored = None
+    with suppress(DataError, MissingFileError, UsageError):  # of results that cannot be read, scoring says what becomes of them
+        scored = read_results(folder.results).run_sha256
+    if scored is not None and folder.read_info()["status"] == "finished" and scored != file_sha256(folder.turns):
+        raise UsageError(f"{folder.turns}: {NOT_SCORED}")
 
 
 def _note(plan: Plan, executions: list[dict[str, Any]]) -> None:

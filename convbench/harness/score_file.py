@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from json.encoder import encode_basestring
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,15 @@ from convbench.types import Score
 
 def write_scores(path: Path, scores: Iterable[Score]) -> None:
     """Writes ``scores.jsonl`` atomically: a line a turn and measure, metric by metric."""
+    measures: dict[tuple[str, str], str] = {}
     with atomic_text(path) as handle:
         for score in scores:
-            handle.write(dump_line(_score_json(score)))
+            key = score.protocol, score.measure
+            if key not in measures:
+                measures[key] = f'"protocol":{encode_basestring(score.protocol)},"measure":{encode_basestring(score.measure)}'
+            reason = f',"reason":{encode_basestring(score.reason)}' if score.reason else ""
+            turn_id, value = encode_basestring(score.turn_id), _number(score.value)
+            handle.write(f'{{"turn_id":{turn_id},{measures[key]},"value":{value}{reason}}}\n')
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -41,6 +49,7 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _score_json(score: Score) -> dict[str, Any]:
-    line: dict[str, Any] = {"turn_id": score.turn_id, "protocol": score.protocol, "measure": score.measure, "value": score.value}
-    return line | {"reason": score.reason} if score.reason else line
+def _number(value: float | None) -> str:
+    """A value as JSON has it; what is no finite number is refused as there."""
+    plain = type(value) is float and isfinite(value)  # nearly all are, and asking for a whole JSON encoder each time takes longer
+    return float.__repr__(value) if plain else dump_line(value).rstrip()

@@ -130,7 +130,11 @@ class _Scoring:
             return [{"turn_id": turn_id, "scores": values} for turn_id, values in by_turn.items()]
 
         rows = self._execution.compute(output, batches, prepare, compute)
-        scores = [Score(row["turn_id"], **values, protocol=part.protocol) for row in rows.values() for values in row["scores"]]
+        scores = [
+            Score(turn_id, values["measure"], values["value"], values["reason"], part.protocol)
+            for turn_id, row in rows.items()
+            for values in row["scores"]
+        ]
         return self._placed.counted(scores)
 
     def results(self, scores: Sequence[Score]) -> list[MetricResult]:

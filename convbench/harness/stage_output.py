@@ -1,7 +1,8 @@
 """One stage's rows on disk: appended batch by batch, finished by a manifest and an atomic rename.
 
 Batches are a fixed partition of the plan and are written in order, so an interrupted file is a prefix of the finished one: resuming cuts it
-back to the last whole batch and goes on. A run that was killed therefore ends with the same bytes as one that was not.
+back to the last whole batch and goes on. A run that was killed therefore ends with the same bytes as one that was not. The digest of each
+batch stands beside the part, as the manifest's does beside the finished file, so that rows that were damaged in between are made again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from convbench.errors import storage_error
+from convbench.errors import storage_errors
 from convbench.harness.stage_rows import StageRows
 from convbench.io.atomic import atomic_path, write_text
 from convbench.io.digests import file_sha256
@@ -41,6 +43,7 @@ class StageOutput:
         self._file = folder / f"{name}.jsonl"
         self._manifest = folder / f"{name}.manifest.json"
         self._part = folder / f"{name}.{key[:16]}.part"
+        self._digests = folder / f"{name}.{key[:16]}.part.digests"
 
     @property
     def total(self) -> int:
@@ -62,38 +65,43 @@ class StageOutput:
 
     def batches_done(self) -> int:
         """How many whole batches exist. Changes nothing."""
-        return len(self._batches) if self.is_finished() else self._whole_batches()[0]
+        return len(self._batches) if self.is_finished() else len(self._whole_batches()[0])
 
     def resume(self) -> int:
         """Cuts an interrupted file back to its whole batches and returns how many there are."""
-        count, length = self._whole_batches()
+        digests, length = self._whole_batches()
         if self._part.exists():
             with self._part.open("r+b") as handle:
                 handle.truncate(length)
-        return count
+            write_text(self._digests, "".join(f"{digest}\n" for digest in digests))
+        return len(digests)
 
     def rows(self) -> StageRows:
         """The rows of the finished stage, in order."""
         return StageRows(self._file, [turn_id for batch in self._batches for turn_id in batch])
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Adds one batch and flushes it to disk.
+        """Adds one batch and flushes it to disk; its digest goes first, so that no rows are there without one.
 
         Raises:
             StorageError: The disk is full or the folder cannot be written to.
         """
-        append_lines(self._part, rows)
+        data = "".join(map(dump_line, rows)).encode()
+        with storage_errors(self._digests):
+            self._digests.parent.mkdir(parents=True, exist_ok=True)
+            with self._digests.open("a", encoding="utf-8") as handle:
+                handle.write(f"{sha256(data).hexdigest()}\n")  # not flushed: where the machine's crash loses it, the batch is made again
+        _append(self._part, data)
 
     def finish(self) -> None:
         """Writes the manifest of the complete part and gives the part its final name."""
-        try:
+        with storage_errors(self._file):
             self._part.touch()
             manifest = {"stage": self.name, "key": self._key, "rows": self.total, "sha256": file_sha256(self._part)}
             # The manifest goes first: a kill in between leaves the whole part, and nothing is computed again.
             write_text(self._manifest, json.dumps(manifest, indent=2) + "\n")
+            self._digests.unlink(missing_ok=True)
             self._part.replace(self._file)
-        except OSError as error:
-            raise storage_error(error, self._file) or error from error
 
     def elsewhere(self, folder: Path) -> StageOutput:
         """The same rows in the ``stages`` folder of another run."""
@@ -107,22 +115,36 @@ class StageOutput:
         """
         with atomic_path(self._file) as copy:
             shutil.copyfile(donor._file, copy)
-        self._part.unlink(missing_ok=True)
+        for path in (self._part, self._digests):
+            path.unlink(missing_ok=True)
         write_text(self._manifest, donor._manifest.read_text(encoding="utf-8"))  # last: the stage is finished when it is there
 
-    def _whole_batches(self) -> tuple[int, int]:
-        """Number of whole batches in the part, and their length in bytes."""
-        count, length = 0, 0
+    def _whole_batches(self) -> tuple[list[str], int]:
+        """The digests of the whole batches in the part, and their length in bytes."""
+        found: list[str] = []
+        length = 0
         if not self._part.exists():
-            return count, length
+            return found, length
+        written = self._written_digests()
         with self._part.open("rb") as handle:
             for batch in self._batches:
                 lines = [handle.readline() for _ in batch]
                 if [_turn_id(line) for line in lines] != list(batch):
                     break
-                count += 1
+                digest = sha256(b"".join(lines)).hexdigest()
+                if written is not None and written[len(found) : len(found) + 1] != [digest]:
+                    log.warning("%s: a batch is not what was written: it and those after it are made again", self._part)
+                    break
+                found.append(digest)
                 length += sum(len(line) for line in lines)
-        return count, length
+        return found, length
+
+    def _written_digests(self) -> list[str] | None:
+        """The digests of the batches of the part, in order; None where an older version wrote it."""
+        try:
+            return self._digests.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return None
 
 
 def append_lines(path: Path, values: Iterable[Any]) -> None:
@@ -131,15 +153,16 @@ def append_lines(path: Path, values: Iterable[Any]) -> None:
     Raises:
         StorageError: The disk is full or the folder cannot be written to.
     """
-    data = "".join(dump_line(value) for value in values).encode()
-    try:
+    _append(path, "".join(dump_line(value) for value in values).encode())
+
+
+def _append(path: Path, data: bytes) -> None:
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-    except OSError as error:
-        raise storage_error(error, path) or error from error
 
 
 def _turn_id(line: bytes) -> object:

@@ -89,10 +89,15 @@ def _unusable(record: Record, message: str) -> RunFileError:
     return RunFileError(str(record.error(message)))
 
 
+def header_line(header: Mapping[str, object]) -> str:
+    """The first line of the file."""
+    return dump_line({"schema": SCHEMA, **header})
+
+
 def write_run(path: Path, header: Mapping[str, object], records: Iterable[TurnRecord]) -> None:
     """Writes a joint run atomically."""
     with atomic_text(path) as handle:
-        handle.write(dump_line({"schema": SCHEMA, **header}))
+        handle.write(header_line(header))
         for record in records:
             handle.write(dump_line(record_to_json(record)))
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from convbench.errors import DataError, RunFileError
 from convbench.io.atomic import atomic_text
 from convbench.io.jsonl import read_lines
+from convbench.io.trec import split_columns
 from convbench.io.trec_columns import RunColumns, is_large, read_columns
 from convbench.types import Ranking
 
 BLANK = "\N{OPEN BOX}"
 """Stands for a blank in a passage id."""
-# ASCII blanks only: str.split would also cut at a no-break space, which passage ids may hold.
-_COLUMN_ENDS = re.compile(r"[ \t]+")
 # Python's float also takes 1_0, digits of other scripts and blanks around; other tools read something else there, or nothing.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -80,7 +79,7 @@ def read_trec_lines(path: Path) -> dict[str, list[tuple[str, float]]]:
     run: dict[str, list[tuple[str, float]]] = {}
     seen: dict[str, set[str]] = {}
     for number, line in read_lines(path):
-        columns = _COLUMN_ENDS.split(line.strip(" \t"))
+        columns = split_columns(line)
         if columns == [""]:
             continue
         if len(columns) != 6:

@@ -67,9 +67,6 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000),
 Day = Annotated[str, BeforeValidator(_day), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_real_day)]
 Count = Annotated[int, Field(strict=True, ge=0, le=10**18)]
 Kind = Literal["two-stage", "unified", "rewriter", "retriever", "generator", "agent", "shortcut", "oracle", "random", "other"]
-
-NO_COMPETITORS: tuple[Kind, ...] = ("oracle", "random", "shortcut")
-"""Kinds that show a ceiling, a floor, or what can be had without a retriever from judgements that no system sees."""
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Link = Annotated[
     str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9._~:/?#@!$&()*+,;=%-]+$"), AfterValidator(_without_user)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convbench.datasets import DATASETS
-from convbench.datasets.loading import MINI
+from convbench.datasets.adapters import MINI
 from convbench.datasets.origins import Origin, known_name, origins_of
-from convbench.leaderboard.card import FILE, NO_COMPETITORS, Card, TrainingCard
+from convbench.leaderboard.card import FILE, Card, TrainingCard
 from convbench.leaderboard.names import printable
 from convbench.leaderboard.sources import named_in, readings
 from convbench.leaderboard.verified import Finding
+from convbench.systems.competing import NO_COMPETITORS
 
 Answer = Literal["no", "yes", "unknown"]
 

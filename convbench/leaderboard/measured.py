@@ -22,7 +22,7 @@ from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
 from convbench.io.sealed import sealed, unsealed
 from convbench.leaderboard.bound import Digests, digests_of
-from convbench.leaderboard.card import NO_COMPETITORS, Card
+from convbench.leaderboard.card import Card
 from convbench.leaderboard.checks import check_claims, check_copies, check_run
 from convbench.leaderboard.contamination import TestSet, contamination
 from convbench.leaderboard.level import trust
@@ -34,6 +34,7 @@ from convbench.leaderboard.submission import Submission, read_submission
 from convbench.leaderboard.track_data import TrackData
 from convbench.leaderboard.verified import Finding, Level, MeasuredScore
 from convbench.systems.catalog import baseline_names
+from convbench.systems.competing import NO_COMPETITORS
 from convbench.types import TurnRecord
 
 VERSION = 2

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from convbench.analysis.tie_groups import tie_groups
-from convbench.leaderboard.card import NO_COMPETITORS
 from convbench.leaderboard.entries import Entry, Scored
 from convbench.leaderboard.track import Ranked, Side, Track
 from convbench.leaderboard.verified import MeasuredScore
+from convbench.systems.competing import NO_COMPETITORS
 
 Section = Literal["competing", "contaminated", "reference"]
 

@@ -10,17 +10,16 @@ from convbench.harness.results import Cost, MetricResult, Results
 from convbench.leaderboard.card import CostCard, Kind
 from convbench.leaderboard.track import Track
 from convbench.systems.catalog import baseline_names, system_source
+from convbench.systems.competing import kind_of
 from convbench.systems.named_checkpoints import with_folders
 
 _SIDES: Mapping[str, str] = {"retrieval": "ranking", "response": "response"}
 
 
 def kind(system: Mapping[str, Any]) -> str:
-    """The kind of a system of ours, from its settings; a shortcut where its retriever reads the judgements of earlier turns."""
-    retriever = system.get("retriever")
-    if isinstance(retriever, Mapping) and retriever.get("type") == "previous-gold":
-        return "shortcut"
-    return str(system["kind"]) if system["kind"] in get_args(Kind) else "other"
+    """The kind of a system of ours as a card names it, from its settings."""
+    found = kind_of(system)
+    return found if found in get_args(Kind) else "other"
 
 
 def conditions(results: Results) -> dict[str, str | None]:

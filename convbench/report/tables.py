@@ -41,7 +41,7 @@ class Row:
     Attributes:
         system: Its name, with what tells it from others of that name.
         conditions: A phrase each, without those that all compared systems share.
-        role: ``ceiling``, ``floor``, or empty for a system that is compared.
+        role: ``shortcut``, ``ceiling``, ``floor``, or empty for a system that is compared.
         cells: For each group its cells.
         costs: For each group of costs its texts.
     """
@@ -95,7 +95,7 @@ def dataset_tables(runs: Sequence[Results]) -> list[DatasetTable]:
 
 def _table(runs: Sequence[Results]) -> DatasetTable:
     columns = columns_of(runs)
-    ordered = sorted(runs, key=lambda run: ("", "ceiling", "floor").index(run.reference))
+    ordered = sorted(runs, key=lambda run: ("", "shortcut", "ceiling", "floor").index(run.reference))
     remarks = dict.fromkeys(text for run in ordered for column in columns for text in notes.remarks(column.result_of(run)))
     numbers = {text: number for number, text in enumerate(remarks, start=1)}
     groups = tuple(_group(name, tuple(members), ordered) for name, members in groupby(columns, key=lambda column: column.group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import starmap
 from typing import Any
@@ -10,8 +11,8 @@ from convbench.generation.base import GenerationInput, Generator
 from convbench.retrieval.base import Found, Retriever
 from convbench.rewriting.base import QueryRewriter, Rewrite, RewriteInput
 from convbench.systems.base import Row, Unit, Upstream, Workplace
-from convbench.types import Response, Turn, TurnRecord
-from convbench.views.evidence import EvidenceCondition
+from convbench.types import Passage, Response, Turn, TurnRecord
+from convbench.views.evidence import EvidenceCondition, EvidenceView
 from convbench.views.history import history_view, utterances
 from convbench.views.query import Query
 from convbench.views.session import SessionTemplate, Utterance
@@ -129,7 +130,7 @@ class SearchStage:
         self._retriever.index(workplace.store, workplace.cache, workplace.meter)
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
-        """Rows: ``passages`` as [id, score] in canonical order; ``usage`` and the tokens of the query that were ``cut``."""
+        """Rows: ``passages`` as (id, score) in canonical order; ``usage`` and the tokens of the query that were ``cut``."""
         queries = [query_of(turn, upstream) for turn in turns]
         return [found_row(found) for found in self._retriever.search(queries, self._k, self._meter)]
 
@@ -149,10 +150,10 @@ def query_of(turn: Turn, upstream: Upstream) -> Query:
 
 
 def found_row(found: Found) -> Row:
-    """What a search found for one turn, as a row."""
+    """What a search found for one turn, as a row; its pairs of id and score are lists where the row has been read from a file."""
     ranking = found.ranking
     usage = {} if found.tokens is None else {"query_tokens": found.tokens}
-    return {"turn_id": ranking.turn_id, "passages": list(map(list, ranking.passages)), "usage": usage, "cut": found.cut}
+    return {"turn_id": ranking.turn_id, "passages": list(ranking.passages), "usage": usage, "cut": found.cut}
 
 
 class GenerateStage:
@@ -182,20 +183,36 @@ class GenerateStage:
 
     def run(self, turns: Sequence[Turn], upstream: Upstream) -> list[Row]:
         """Rows: ``text``, ``finish_reason``, ``evidence``, ``abstained``, ``usage``."""
-        inputs = [self._input(turn, upstream) for turn in turns]
+        views = [self._view(turn, upstream) for turn in turns]
+        shown = any(view.kept for view in views)
+        passages = self._evidence.passages_of(turns, views, self._workplace.store) if shown else [()] * len(turns)
+        inputs = [self._input(turn, each, upstream) for turn, each in zip(turns, passages, strict=True)]
         return [response_row(response) for response in self._generator.generate(inputs, self._workplace.meter)]
 
-    def _input(self, turn: Turn, upstream: Upstream) -> GenerationInput:
-        view = self._evidence.view(turn, ranked_ids(turn, upstream))
-        passages = self._evidence.passages(turn, view, self._workplace.store) if view.kept else ()
+    def _view(self, turn: Turn, upstream: Upstream) -> EvidenceView:
+        deep = self._evidence.count + len(turn.gold)  # no condition leaves out more of a ranking than its gold passages
+        return self._evidence.view(turn, ranked_ids(turn, upstream, deep))
+
+    def _input(self, turn: Turn, passages: tuple[Passage, ...], upstream: Upstream) -> GenerationInput:
         question = upstream["rewrite"][turn.id]["question"]
         return GenerationInput(turn.id, question, passages, turn.query, _earlier(upstream, turn))
 
 
-def ranked_ids(turn: Turn, upstream: Upstream) -> Sequence[str]:
-    """The passages of the turn's ranking, in order: the reranker's, else the retriever's, else none."""
+class PartlyRead(Mapping[str, Row]):
+    """Rows that are not in memory, of which a part can be had for less than the whole."""
+
+    @abstractmethod
+    def leading(self, turn_id: str, field: str, count: int) -> Sequence[Any]:
+        """The first items of a list of a row."""
+
+
+def ranked_ids(turn: Turn, upstream: Upstream, depth: int) -> Sequence[str]:
+    """The first ``depth`` passages of the turn's ranking, in order: the reranker's, else the retriever's, else none."""
     rows = next((upstream[name] for name in ("rerank", "search") if name in upstream), {})
-    return [passage_id for passage_id, _ in rows[turn.id]["passages"]] if turn.id in rows else []
+    if turn.id not in rows:
+        return []
+    pairs = rows.leading(turn.id, "passages", depth) if isinstance(rows, PartlyRead) else rows[turn.id]["passages"][:depth]
+    return [passage_id for passage_id, _ in pairs]
 
 
 def response_row(response: Response) -> Row:

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from loopback import serving
+from loopback import dripped, serving
 
 
 @dataclass
 class Reply:
-    """One HTTP answer; a ``dict`` body is sent as JSON."""
+    """One HTTP answer; a ``dict`` body is sent as JSON. ``head_pace``: seconds after every byte of the head."""
 
     body: dict[str, Any] | bytes
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    head_pace: float = 0.0
 
 
 @dataclass
@@ -73,6 +74,8 @@ def chat_server() -> Iterator[ChatServer]:
     server = ChatServer()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are used again
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reply = server.handle(Asked(self.path, {name.title(): value for name, value in self.headers.items()}, body))
@@ -81,6 +84,8 @@ def chat_server() -> Iterator[ChatServer]:
                 self.send_response(reply.status)
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **reply.headers}.items():
                     self.send_header(name, value)
+                if reply.head_pace:
+                    dripped(self, reply.head_pace)
                 self.end_headers()
                 self.wfile.write(content)
             except OSError:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,46 @@ def test_a_time_out_is_tried_again(server: ChatServer, tmp_path: Path) -> None:
 
     server.answer = answer
     assert client(server, tmp_path, timeout=0.3).answers([QUESTION])[0].text == "5"
+
+
+def test_a_head_that_drips_is_a_time_out(server: ChatServer, tmp_path: Path) -> None:
+    """Over the connection of an answer that was whole, and over a new one."""
+    server.answer = lambda asked: replace(completion("5"), head_pace=0.02 if text_of(asked) == "text 1" else 0.0)
+    began = time.monotonic()
+    message = error_of(client(server, tmp_path, timeout=0.3, retries=1, parallel=1), numbered(3))
+    assert time.monotonic() - began < 5
+    assert "no answer within 0.3 s (tries: 2)" in message
+    assert [text_of(asked) for asked in server.asked] == ["text 0", "text 1", "text 1"]
+
+
+def test_heads_that_drip_at_once_and_are_whole_in_time(server: ChatServer, tmp_path: Path) -> None:
+    server.answer = lambda asked: replace(completion(text_of(asked)), head_pace=0.0005)
+    found = client(server, tmp_path, timeout=5.0, retries=0, parallel=4).answers(numbered(8))
+    assert [answer.text for answer in found] == [f"text {number}" for number in range(8)]
+
+
+@pytest.mark.slow
+def test_a_server_that_takes_a_request_piece_by_piece(tmp_path: Path) -> None:
+    """Each piece in time; all of it would take it fifteen seconds."""
+    taken: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+
+        def read() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as connection:
+                while connection.recv(1 << 17):
+                    taken.append(time.monotonic())
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        chat = ChatClient(ChatConfig(model="judge-1", base_url=url, timeout=2.0, retries=0), cache=tmp_path)
+        assert "no answer within 2 s" in error_of(chat, [ChatRequest((("user", "word " * 8_000_000),))])
+        ended = time.monotonic()
+        thread.join()
+    assert len(taken) > 10
+    assert ended - taken[0] < 6
 
 
 @pytest.mark.parametrize(

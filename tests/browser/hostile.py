@@ -95,5 +95,6 @@ def make_comparison(folder: Path) -> Comparison:
     results = paths[-1] / "results.json"
     renamed = json.loads(results.read_text(encoding="utf-8"))
     renamed["system"]["name"] = LABEL
+    del renamed["check"]
     results.write_text(json.dumps(renamed), encoding="utf-8")
     return compare(paths, settings=Settings(resampling=Resampling(resamples=200)))

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from command_line import MINI, convbench, succeed
+from command_line import MINI, convbench, succeed, without_digests
 
 METRICS = ("--metrics", "retrieval,token-f1,bleu", "--offline")
 ESCAPE = "\x1b]0;owned\x07\x1b[31m\x9b31m\u202e"
@@ -42,7 +42,7 @@ def changed_turns(folder: Path, change) -> None:
     header, *lines = (folder / "turns.jsonl").read_text(encoding="utf-8").splitlines()
     content = "".join(f"{line}\n" for line in [header, *(json.dumps(change(json.loads(line))) for line in lines)])
     (folder / "turns.jsonl").write_text(content, encoding="utf-8")
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = without_digests(folder)
     results["run_sha256"] = sha256(content.encode()).hexdigest()
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
@@ -177,7 +177,7 @@ def test_texts_cannot_reach_the_terminal(both, tmp_path):
 
     for copy in copies:
         changed_turns(copy, spoil)
-        results = json.loads((copy / "results.json").read_text(encoding="utf-8"))
+        results = without_digests(copy)
         results["system"]["name"] += ESCAPE
         results["conditions"]["note"] = f"{copy.name}{ESCAPE}"
         (copy / "results.json").write_text(json.dumps(results), encoding="utf-8")

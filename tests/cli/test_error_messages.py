@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from command_line import MINI, completed, content_without_cost, convbench, heed_control_c, start, succeed
+from small_disk import SmallDisk, small_disk
 
 USAGE, DATA, BROKEN_RUN, STORAGE, INTERRUPTED = 2, 3, 4, 6, 130
 FAST = ("--metrics", "retrieval,rouge")
@@ -328,33 +329,11 @@ def test_a_cache_that_is_a_file(out, tmp_path):
     assert finished.error.startswith(f"{tmp_path / 'file'}")
 
 
-class Disk:
-    """A small file system of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def resize(self, size: str) -> None:
-        self._mount("-o", f"remount,size={size}")
-
-    def writable(self, yes: bool) -> None:
-        self._mount("-o", f"remount,{'rw' if yes else 'ro'}")
-
-    def _mount(self, *options: str) -> None:
-        subprocess.run(["mount", *options, self.folder], check=True, capture_output=True)
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk of 16 KiB; skipped where mounting is not allowed (``test_a_write_that_fails`` covers that elsewhere)."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', error)!r}")
-    yield Disk(folder)
-    subprocess.run(["umount", "--lazy", folder], check=True)  # stores stay mapped into memory
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 16 KiB (``test_a_write_that_fails`` covers where none can be mounted)."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 def half_written(folder: Path) -> list[str]:
@@ -366,7 +345,7 @@ def test_a_full_disk_under_out(disk, tmp_path):
     succeed("run", "bm25-query", "-d", "topiocqa", "--out", tmp_path / "whole", *FAST)
     command = ("run", "bm25-query", "-d", "topiocqa", "--out", disk.folder / "run", *FAST)
     seen: dict[str, int] = {}
-    for size in ("16k", "32k", "64k", "128k", "192k", "256k", "272k"):
+    for size in (16, 32, 64, 128, 192, 256, 272):
         disk.resize(size)
         finished = convbench("--quiet", *command)
         assert finished.code == STORAGE, size
@@ -377,7 +356,7 @@ def test_a_full_disk_under_out(disk, tmp_path):
         assert {name: now[name] for name in seen} == seen
         seen = now
     assert {"view.jsonl", "rewrite.jsonl", "search.jsonl", "generate.jsonl"} <= set(seen)
-    disk.resize("1m")
+    disk.resize(1024)
     succeed(*command)
     assert content_without_cost(disk.folder / "run") == content_without_cost(tmp_path / "whole")
 
@@ -385,7 +364,7 @@ def test_a_full_disk_under_out(disk, tmp_path):
 def test_a_full_disk_under_the_cache(disk, out, tmp_path):
     succeed("run", "bm25-query", "-d", "topiocqa", "--out", tmp_path / "whole", *FAST)
     command = ("run", "bm25-query", "-d", "topiocqa", "--out", out, "--cache", disk.folder / "cache", *FAST)
-    for size in ("16k", "32k", "64k", "128k", "192k"):
+    for size in (16, 32, 64, 128, 192):
         disk.resize(size)
         finished = convbench("--quiet", *command)
         assert finished.code == STORAGE, size
@@ -396,13 +375,13 @@ def test_a_full_disk_under_the_cache(disk, out, tmp_path):
     info = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert info["status"] == "failed"
     assert info["executions"][-1]["error"] in finished.error
-    disk.resize("1m")
+    disk.resize(1024)
     succeed(*command)
     assert content_without_cost(out) == content_without_cost(tmp_path / "whole")
 
 
 def test_a_disk_without_room_for_one_file(disk, tmp_path):
-    disk.resize("4k")
+    disk.resize(4)
     (disk.folder / "filler").write_bytes(b"x" * 4096)
     finished = convbench("run", "oracle", "-d", "topiocqa", "--out", disk.folder / "run", *FAST)
     assert finished.code == STORAGE
@@ -411,7 +390,7 @@ def test_a_disk_without_room_for_one_file(disk, tmp_path):
 
 @pytest.mark.parametrize("place", ["out", "cache"])
 def test_a_read_only_disk(disk, place, tmp_path):
-    disk.resize("1m")
+    disk.resize(1024)
     places = {"out": tmp_path / "out", "cache": tmp_path / "cache"} | {place: disk.folder / "here"}
     command = ("run", "bm25-query", "-d", "topiocqa", "--out", places["out"], "--cache", places["cache"], *FAST)
     disk.writable(False)
@@ -424,7 +403,7 @@ def test_a_read_only_disk(disk, place, tmp_path):
 
 
 def test_a_disk_that_becomes_read_only_after_the_run(disk):
-    disk.resize("1m")
+    disk.resize(1024)
     command = ("bm25-query", "-d", "topiocqa", "--out", disk.folder / "run", *FAST)
     succeed("run", *command)
     disk.writable(False)

@@ -99,6 +99,13 @@ class TestFull:
     def test_the_split_goes_into_the_line(self, accepted):
         assert succeed(*accepted("--json", "--split", "valid")).json["run"].endswith(" --split valid")
 
+    def test_what_is_read_goes_into_the_line(self, accepted, tmp_path):
+        part = ("--limit", 2, "--conversations", "held-out:3:any: salt")
+        words = shlex.split(succeed(*accepted("--json", *part)).json["run"])
+        assert words[-4:] == ["--conversations", "held-out:3:any: salt", "--limit", "2"]
+        results = succeed(*words[1:], "--metrics", "retrieval", "--out", tmp_path / "run", "--json").json
+        assert results[0]["dataset"]["n_conversations"] == 2
+
     def test_without_the_corpus(self, accepted, server):
         summary = succeed(*accepted("--without-corpus", "--json")).json
         assert [each["name"] for each in summary["files"]] == ["topiocqa_dev.jsonl"]
@@ -264,6 +271,13 @@ class TestOtherTiers:
         refused = convbench("data", "prepare", "topiocqa", "--tier", "sample", "--real-data", tmp_path)
         assert refused.code == DATA
         assert "no such file or folder; is it a folder of the samples?" in refused.error
+
+    def test_a_folder_of_samples_that_is_not_read_is_refused_where_it_is_named(self, monkeypatch, tmp_path):
+        for tier in ((), ("--tier", "mini")):
+            refused = convbench("data", "prepare", "topiocqa", *tier, "--real-data", tmp_path)
+            assert refused.error == "--real-data is for the samples: add --tier sample"
+        monkeypatch.setenv("CONVBENCH_REAL_DATA", str(tmp_path))
+        succeed("data", "prepare", "topiocqa")
 
     def test_a_dataset_without_a_sample(self):
         assert convbench("data", "prepare", "faithdial", "--tier", "sample").error.startswith("there is no sample of faithdial: ")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import MINI, succeed
+from command_line import MINI, succeed, without_digests
 from command_line import convbench as command
 
 import convbench
@@ -19,6 +19,7 @@ from convbench.comparison.build import compare
 from convbench.comparison.model import Settings
 from convbench.errors import MissingFileError, UsageError
 from convbench.harness.finished import run_folders
+from convbench.report.comparison.sections import sections_of
 
 METRICS = ("--metrics", "retrieval,token-f1", "--offline")
 QUICK = Settings(resampling=Resampling(resamples=1000))
@@ -40,7 +41,7 @@ def topiocqa(runs: Path, *systems: str) -> list[Path]:
 def changed(folder: Path, target: Path, **dataset: object) -> Path:
     """A copy of a run whose results say something else of the dataset."""
     shutil.copytree(folder, target)
-    results = json.loads((target / "results.json").read_text(encoding="utf-8"))
+    results = without_digests(target)
     results["dataset"] |= dataset
     (target / "results.json").write_text(json.dumps(results), encoding="utf-8")
     return target
@@ -75,6 +76,31 @@ def test_differences_wins_and_p_by_hand(runs):
     assert contrast.result.losses == sum(value < -1e-12 for value in differences.values())
     assert contrast.result.n_conversations == len({turn.rpartition("_")[0] for turn in differences})
     assert contrast.result.p == pytest.approx(exact_p(differences), abs=1e-12)  # 9 conversations: every flip is taken
+
+
+def test_one_that_reads_earlier_gold_is_shown_and_never_best(runs, tmp_path):
+    """Even where it has all: it would look like a retriever."""
+    succeed("run", "previous-gold", "-d", "topiocqa", "--out", tmp_path / "seen", *METRICS)
+    lines = [json.loads(line) for line in (tmp_path / "seen" / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = "".join(json.dumps({**line, "value": line["value"] if line["value"] is None else 1.0}) + "\n" for line in lines)
+    (tmp_path / "seen" / "scores.jsonl").write_text(text, encoding="utf-8")
+    results = without_digests(tmp_path / "seen")
+    results["metrics"] = [
+        {**metric, "value": metric["value"] if metric["value"] is None else 1.0, "ci": None} for metric in results["metrics"]
+    ]
+    (tmp_path / "seen" / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    folders = [tmp_path / "seen", *topiocqa(runs, "bm25-query", "bm25-rewrite", "oracle")]
+    compared = compare(folders, settings=QUICK).tasks[0]
+    roles = {entrant.label: entrant.role for entrant in compared.task.entrants}
+    assert list(roles.items()) == [("bm25-query", ""), ("bm25-rewrite", ""), ("previous-gold", "shortcut"), ("oracle", "ceiling")]
+    for measured in compared.measured:
+        assert {label for pair in measured.contrasts for label in (pair.first, pair.second)} <= {"bm25-query", "bm25-rewrite"}
+        assert measured.systems["previous-gold"].group == ""
+    table = next(section for section in sections_of(compared, QUICK) if section.title == "Results").tables[0]
+    (row,) = [row for row in table.rows if row[0].text == "previous-gold"]
+    assert row[0].below == "shortcut"
+    assert all(cell.muted and not cell.strong for cell in row)
+    assert row[1].text == "100.0"
 
 
 def exact_p(differences: dict[str, float]) -> float:
@@ -164,7 +190,7 @@ def test_different_collections_are_refused_or_stand_apart(runs, tmp_path):
 
 def test_different_signatures_are_refused(runs, tmp_path):
     shutil.copytree(runs / "topiocqa" / "bm25-query", tmp_path / "other")
-    results = json.loads((tmp_path / "other" / "results.json").read_text(encoding="utf-8"))
+    results = without_digests(tmp_path / "other")
     for metric in results["metrics"]:
         if metric["name"] == "F1-max":
             metric["signature"] = metric["signature"].replace("norm:squad", "norm:none")
@@ -183,6 +209,7 @@ def test_other_reading_options_are_refused(runs, tmp_path):
 
 def test_scores_that_do_not_give_the_results_are_refused(runs, tmp_path):
     shutil.copytree(runs / "topiocqa" / "bm25-query", tmp_path / "other")
+    without_digests(tmp_path / "other")
     path = tmp_path / "other" / "scores.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines[0]["value"] = 1.0 - lines[0]["value"]

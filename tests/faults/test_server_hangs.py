@@ -8,13 +8,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backends.chat_server import completion
 from command_line import convbench, succeed
+from loopback import serving
 
 from convbench.datasets.download.fetch import fetch
 from convbench.datasets.download.manifest import DownloadFile
@@ -22,15 +23,27 @@ from convbench.datasets.download.places import Places
 from convbench.datasets.download.waiting import Patience
 from convbench.errors import ResourceError
 
-FAULTS = ("silent", "head", "drip")
+FAULTS = ("silent", "head", "drip", "head-drip", "hints", "chunk-size", "trailer")
 TIMEOUT = 0.4
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: TYPE\r\nTransfer-Encoding: chunked\r\n"
+_ENDLESS = {
+    "head-drip": (_HEAD + b"X-Wait: ", b"."),
+    "hints": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "chunk-size": (_HEAD + b"\r\n7d0;", b"."),
+    "trailer": (_HEAD + b"\r\nCONTENT\r\n0\r\nX-Wait: ", b"."),
+}
+"""What comes first, and what comes now and then after it."""
 
 
 class Hanging:
     """A server on the loopback; after so many whole answers it only gives a part of one.
 
     Attributes:
-        fault: ``silent``: nothing at all; ``head``: the head and no more; ``drip``: a byte now and then, each of them in time.
+        fault: ``silent``: nothing at all; ``head``: the head and no more; the others a byte now and then, each of them in time: ``drip`` of
+            the content, ``head-drip`` of a head that does not end, ``hints`` that there will be a head, ``chunk-size`` of what should
+            announce a piece of the content, ``trailer`` of what follows all of it.
         good: Whole answers that are left.
         asked: Requests that came.
     """
@@ -47,6 +60,14 @@ class Hanging:
             whole = self.good >= 0
         if not whole and self.fault == "silent":
             self._over.wait(60)
+            return
+        if not whole and self.fault in _ENDLESS:
+            begun, repeated = _ENDLESS[self.fault]
+            handler.wfile.write(begun.replace(b"TYPE", kind.encode()).replace(b"CONTENT", b"%x\r\n%s" % (len(content), content)))
+            for _ in range(600):  # a minute
+                if self._over.wait(TIMEOUT / 4):
+                    return
+                handler.wfile.write(repeated)
             return
         handler.send_response(200)
         handler.send_header("Content-Type", kind)
@@ -88,16 +109,9 @@ def server() -> Iterator[Hanging]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads, http.block_on_close = True, False
-    hanging.url = f"http://127.0.0.1:{http.server_port}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield hanging
-    hanging.end()
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with serving(Handler) as hanging.url:
+        yield hanging
+        hanging.end()
 
 
 def settings(prefix: str, **values: object) -> list[object]:
@@ -109,10 +123,12 @@ def same_every_time(folder: Path) -> dict[str, Any]:
     """What a run gives, but for what it cost: how many answers were asked for depends on what was kept."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     files = {name: (folder / name).read_bytes() for name in ("turns.jsonl", "retrieval.trec", "scores.jsonl")}
-    return files | {"results": {name: value for name, value in results.items() if name != "cost"}}
+    return files | {"results": {name: value for name, value in results.items() if name not in ("cost", "check")}}
 
 
-@pytest.mark.parametrize("fault", ["silent", pytest.param("head", marks=pytest.mark.slow), "drip"])
+@pytest.mark.parametrize(
+    "fault", [fault if fault in ("silent", "drip") else pytest.param(fault, marks=pytest.mark.slow) for fault in FAULTS]
+)
 def test_one_that_responds(server: Hanging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     model = {"base_url": f"{server.url}/v1", "parallel": 1, "retries": 1, "timeout": TIMEOUT}
     arguments = (
@@ -170,19 +186,23 @@ def test_a_judge(server: Hanging, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert same_every_time(tmp_path / "run") == same_every_time(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in ("hints", "chunk-size", "trailer") else fault for fault in FAULTS]
+)
 def test_one_that_files_come_from(server: Hanging, tmp_path: Path, fault: str) -> None:
     server.fault, server.good = fault, 0
     given = {"name": "file.bin", "part": "turns", "urls": [f"{server.url}/f"], "sha256": hashlib.sha256(server.content).hexdigest()}
     file, places = DownloadFile.model_validate(given), Places.of("some", tmp_path)
     patience = Patience(read=TIMEOUT, attempts=2, first=0.01, slowest=1000)
+    began = time.monotonic()
     with pytest.raises(ResourceError) as raised:
         fetch(file, places, patience)
+    assert time.monotonic() - began < 10
     reason = "it gives less than 1,000 bytes a second" if fault == "drip" else "no answer in time"
     assert f"{server.url}/f: {reason}" in str(raised.value)
     assert str(raised.value).endswith(f"put a copy here: {places.file('file.bin')}")
     kept = places.part("file.bin").stat().st_size if places.part("file.bin").exists() else 0
-    assert (kept > 0) == (fault == "drip")
+    assert (kept > 0) == (fault in ("drip", "trailer"))
     server.good = 10**9
     fetch(file, places, patience)
     assert places.file("file.bin").read_bytes() == server.content

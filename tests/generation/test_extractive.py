@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import convbench.generation.extractive as extractive
 from convbench.generation.base import GenerationInput, Generator
 from convbench.generation.extractive import ExtractiveConfig, ExtractiveGenerator, sentence_scores
 from convbench.meter import Meter
@@ -132,3 +133,20 @@ def test_its_description_tells_settings_apart() -> None:
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         ExtractiveConfig(**change)
+
+
+def test_what_it_remembers_of_earlier_passages_changes_no_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(6)
+    words = [f"word{n}" for n in range(40)]
+    passages = [
+        Passage(f"p{n}", " ".join(" ".join(chance.sample(words, 5)).capitalize() + "." for _ in range(chance.randrange(5))))
+        for n in range(30)
+    ]
+    inputs = [GenerationInput(f"c_{n}", " ".join(chance.sample(words, 4)), tuple(chance.sample(passages, 3))) for n in range(120)]
+    fresh = [ExtractiveGenerator(ExtractiveConfig()).generate([each], Meter())[0] for each in inputs]
+    for kept in (1, 4, 512):
+        monkeypatch.setattr(extractive, "_KEPT", kept)
+        generator = ExtractiveGenerator(ExtractiveConfig())
+        found = [response for start in range(0, 120, 7) for response in generator.generate(inputs[start : start + 7], Meter())]
+        assert found == fresh
+        assert len(generator._read) <= kept

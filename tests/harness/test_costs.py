@@ -276,7 +276,11 @@ def test_costs_that_are_gone_are_not_invented(tmp_path):
     succeed(*command)
     for path in tmp_path.glob("stages/*.cost.jsonl"):
         path.unlink()
+    before = cost_of(tmp_path)
     succeed(*command)
+    assert cost_of(tmp_path) == before  # as they were measured
+    (tmp_path / "results.json").unlink()
+    assert "cost.jsonl: no such file" in succeed(*command).err
     cost = cost_of(tmp_path)
     assert (cost.phases, cost.environment, cost.turns) == ([], None, 56)
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import MINI, succeed
+from command_line import MINI, succeed, without_digests
 
 from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.harness.finished import load_run
@@ -49,6 +49,7 @@ def score_lines(folder: Path) -> list[dict]:
 
 
 def write_lines(folder: Path, lines: list[dict]) -> None:
+    without_digests(folder)
     (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -127,7 +128,28 @@ def test_changed_turns_are_refused(folder):
     assert run.scores  # does not rest on it
 
 
+def test_a_line_of_scores_that_is_gone_is_seen_whatever_it_said(folder):
+    lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "scores.jsonl").write_text("".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"scores\.jsonl: is not what was written with results\.json; .* `convbench run` command again"):
+        _ = load_run(folder).scores
+
+
+def test_changed_results_are_refused(folder):
+    content = (folder / "results.json").read_text(encoding="utf-8")
+    value = json.loads(content)["metrics"][0]["value"]
+    (folder / "results.json").write_text(content.replace(str(value), str(value / 2)), encoding="utf-8")
+    with pytest.raises(DataError, match=r"results\.json: was changed after it was written"):
+        load_run(folder)
+
+
+def test_results_of_older_versions_are_believed(folder, made):
+    without_digests(folder)
+    assert load_run(folder).scores == load_run(made[0]).scores
+
+
 def test_scores_of_another_scoring_are_refused(folder):
+    """Where the results do not say which scores are theirs."""
     lines = score_lines(folder)
     target = next(line for line in lines if line["measure"] == "RR@100" and line["value"] == 0.0)
     target["value"] = 1.0
@@ -149,6 +171,7 @@ def test_a_turn_has_one_value(folder):
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1" + "0" * 400, '"0.5"', "true"])
 def test_a_value_is_a_finite_number(folder, number):
     lines = (folder / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    without_digests(folder)
     lines[2] = f'{{"turn_id": "1_1", "protocol": "convgqr-line", "measure": "R@5", "value": {number}}}'
     (folder / "scores.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"scores\.jsonl:3: field 'value': expected a finite number or null"):

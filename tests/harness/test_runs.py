@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from command_line import MINI, convbench, succeed
+from command_line import MINI, convbench, succeed, without_digests
 
 from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.harness.folder import RunFolder
@@ -508,7 +508,9 @@ def test_scores_of_another_inference_do_not_stay(tmp_path):
     folder = tmp_path / "run"
     run("bm25-query", folder, "--metrics", "retrieval,token-f1")
     results = folder / "results.json"
-    results.write_text(results.read_text(encoding="utf-8").replace(read_results(results).run_sha256, "0" * 64), encoding="utf-8")
+    results.write_text(json.dumps(without_digests(folder) | {"run_sha256": "0" * 64}), encoding="utf-8")
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(info | {"status": "failed"}), encoding="utf-8")  # while it was scored
     succeed("score", folder, "--metrics", "retrieval")
     assert "F1-max" not in values(read_results(results))
 

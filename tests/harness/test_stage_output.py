@@ -201,3 +201,37 @@ def test_nan_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         stage.append([{"turn_id": "1_1", "score": float("nan")}])
     assert not part_of(tmp_path).exists()
+
+
+@pytest.mark.parametrize("batch", range(len(BATCHES)))
+def test_a_batch_whose_rows_were_changed_is_made_again_with_those_after_it(tmp_path, whole, batch, caplog):
+    stage = output(tmp_path / "x")
+    for each in BATCHES:
+        stage.append(rows_of(each))
+    part = part_of(tmp_path / "x")
+    lines = part.read_bytes().splitlines(keepends=True)
+    place = ENDS[batch] - 1
+    lines[place] = lines[place].replace(b"0.3333333333333333", b"0.3333333733333333")  # a row still, of the right turn
+    part.write_bytes(b"".join(lines))
+    assert output(tmp_path / "x").batches_done() == batch
+    assert complete(output(tmp_path / "x")) == len(BATCHES) - batch
+    assert "is not what was written" in caplog.text
+    assert {path.name: path.read_bytes() for path in (tmp_path / "x").glob("generate.jsonl*")} == {"generate.jsonl": whole}
+    assert not list((tmp_path / "x").glob("*.part*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"0" * 64])
+def test_digests_that_were_changed_cost_the_batches_and_nothing_else(tmp_path, whole, content):
+    stage = output(tmp_path / "x")
+    for each in BATCHES[:2]:
+        stage.append(rows_of(each))
+    (digests,) = (tmp_path / "x").glob("*.part.digests")
+    digests.write_bytes(content)
+    assert complete(output(tmp_path / "x")) == len(BATCHES)
+    assert (tmp_path / "x" / "generate.jsonl").read_bytes() == whole
+
+
+def test_a_part_of_an_older_version_is_gone_on_from(tmp_path, whole):
+    part_of(tmp_path / "x").write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    assert complete(output(tmp_path / "x")) == len(BATCHES) - 2
+    assert (tmp_path / "x" / "generate.jsonl").read_bytes() == whole

@@ -11,7 +11,7 @@ from convbench.leaderboard.measured import Measured, measure, remember, remember
 from convbench.leaderboard.track import Track
 from convbench.leaderboard.track_data import Files, TrackData, open_track
 from convbench.leaderboard.verified import MeasuredScore
-from convbench.leaderboard.verify import _measured
+from convbench.leaderboard.verify import measure_each
 from convbench.metrics.token_f1 import TokenF1Metric
 from convbench.types import Score, Turn, TurnRecord
 
@@ -48,7 +48,7 @@ def test_what_breaks_in_a_plug_in_is_no_finding_and_stops_no_other(data: TrackDa
     breaking = replace(data, parts=(replace(placed, part=replace(placed.part, metric=Breaking(["F1-max", "F1-loo"]))),))
     submitted(tmp_path, data, "broken", "break")
     submitted(tmp_path, data, "whole", "It opened in 1937.")
-    found = dict(_measured(tmp_path, breaking, {"broken": "k1", "whole": "k2"}, Files(), 1, tmp_path))
+    found = dict(measure_each(tmp_path, breaking, {"broken": "k1", "whole": "k2"}, Files(), 1, tmp_path))
     assert isinstance(found["broken"], ZeroDivisionError)
     assert isinstance(found["whole"], Measured)
     assert found["whole"].level == "re-scored"
@@ -78,5 +78,5 @@ def test_processes_that_die_take_nobody_else_with_them(data: TrackData, tmp_path
     submitted(tmp_path, data, "two", "By ferry.")
     gone = replace(data, track=data.track.model_copy(update={"set": None}))
     object.__setattr__(gone, "turn_ids", data.turn_ids * 100)  # enough to be worth processes
-    found = dict(_measured(tmp_path, gone, {"one": "k1", "two": "k2"}, Files(), 2, tmp_path))
+    found = dict(measure_each(tmp_path, gone, {"one": "k1", "two": "k2"}, Files(), 2, tmp_path))
     assert {id_: str(own) for id_, own in found.items()} == dict.fromkeys(("one", "two"), "the process that scored it was ended")

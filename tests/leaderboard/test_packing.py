@@ -69,6 +69,7 @@ def turns() -> tuple[str, ...]:
 def change(path: Path, edit: Callable[[Any], None]) -> None:
     values = json.loads(path.read_text(encoding="utf-8"))
     edit(values)
+    values.pop("check", None)
     path.write_text(json.dumps(values), encoding="utf-8")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from convbench.analysis.slices import slicing_names
-from convbench.datasets.loading import DatasetRequest, adapter_class, open_dataset
+from convbench.datasets.adapters import adapter_class
+from convbench.datasets.loading import DatasetRequest, open_dataset
 from convbench.datasets.origins import known_name
 from convbench.exchange.published import published_datasets
 from convbench.harness.expected import named_sets, read_expected

@@ -246,15 +246,17 @@ def test_retrieval_comes_before_response() -> None:
     ]
 
 
-def test_ceiling_and_floor_stand_last_and_are_never_bold() -> None:
+def test_ceiling_floor_and_shortcut_stand_last_and_are_never_bold() -> None:
     table = only_table(
         run("chance", metric(value=0.95), kind="random"),
         run("gold", metric(value=1.0), kind="oracle"),
+        run("seen", metric(value=0.9), kind="shortcut"),
         run("weak", metric(value=0.2)),
         run("strong", metric(value=0.3)),
     )
-    assert [(row.system, row.role) for row in table.rows] == [("weak", ""), ("strong", ""), ("gold", "ceiling"), ("chance", "floor")]
-    assert bold(table) == {"weak": [False], "strong": [True], "gold": [False], "chance": [False]}
+    roles = [("weak", ""), ("strong", ""), ("seen", "shortcut"), ("gold", "ceiling"), ("chance", "floor")]
+    assert [(row.system, row.role) for row in table.rows] == roles
+    assert bold(table) == {"weak": [False], "strong": [True], "seen": [False], "gold": [False], "chance": [False]}
 
 
 def test_reference_rows_are_marked_in_both_forms() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import convbench
 from convbench.config import build_config
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.errors import DataError, MissingFileError, UsageError
 from convbench.systems import SYSTEMS
 from convbench.systems.base import Settings, Stage, System

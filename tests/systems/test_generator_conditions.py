@@ -10,7 +10,7 @@ import pytest
 from backends.chat_server import Asked, ChatServer, chat_server, completion
 
 from convbench.config import build_config
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.meter import Meter
 from convbench.systems.base import Settings, Workplace
 from convbench.systems.two_stage import TwoStageConfig

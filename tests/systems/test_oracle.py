@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.meter import Meter
 from convbench.retrieval.canonical import canonical
 from convbench.systems.base import Settings, Stage, System, Workplace

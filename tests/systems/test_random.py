@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.errors import MissingFileError
 from convbench.meter import Meter
 from convbench.systems.base import Settings, Stage, System, Workplace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.errors import DataError, MissingFileError, RunFileError
 from convbench.io.runfile import write_run
 from convbench.io.trec_run import write_trec_run

@@ -70,7 +70,7 @@ def test_its_ranking_takes_the_place_of_the_searchs(folder: Path, workplace: Wor
     stage.open(workplace)
     (row,) = stage.run([TURN], UPSTREAM)
     upstream = {**UPSTREAM, "rerank": {"1_2": row}}
-    assert ranked_ids(TURN, upstream) == [passage_id for passage_id, _ in row["passages"]]
+    assert ranked_ids(TURN, upstream, 3) == [passage_id for passage_id, _ in row["passages"]]
     record = join_rows("1_2", {name: rows["1_2"] for name, rows in upstream.items()} | {"view": {"kept": [], "dropped": []}})
     assert [list(pair) for pair in record.passages] == row["passages"]
 

@@ -58,7 +58,7 @@ def test_the_rows_are_those_of_a_search(workplace: Workplace) -> None:
     stage.check(TURNS)
     stage.open(workplace)
     assert stage.run(TURNS[3:5], {}) == [
-        {"turn_id": "1_4", "passages": [["keeper", 2.0], ["lamp", 1.0]], "usage": {}, "cut": 0},
+        {"turn_id": "1_4", "passages": [("keeper", 2.0), ("lamp", 1.0)], "usage": {}, "cut": 0},
         {"turn_id": "2_1", "passages": [], "usage": {}, "cut": 0},
     ]
 

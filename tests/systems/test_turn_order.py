@@ -11,8 +11,9 @@ import pytest
 from command_line import convbench, succeed
 
 from convbench.config import build_config
+from convbench.datasets.adapters import load_card
 from convbench.datasets.collection import prepare_store
-from convbench.datasets.loading import Dataset, DatasetRequest, load_card, open_dataset
+from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
 from convbench.datasets.store import PassageStore
 from convbench.errors import UsageError
 from convbench.generation.base import GenerationInput

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from convbench.config import build_config
-from convbench.datasets.loading import load_card
+from convbench.datasets.adapters import load_card
 from convbench.errors import UsageError
 from convbench.meter import Meter
 from convbench.retrieval.canonical import is_canonical

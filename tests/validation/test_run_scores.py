@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import convbench, succeed
+from command_line import convbench, succeed, without_digests
 
 from convbench.analysis.bootstrap import clustered_interval
 
@@ -27,7 +27,7 @@ def problems(folder: Path) -> dict[str, list[str]]:
 
 def edited(finished: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     folder = shutil.copytree(finished, tmp_path / "run")
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = without_digests(folder)
     change(results)
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
     return folder

@@ -15,9 +15,10 @@ from convbench.datasets.download.part import Moved, PartFile
 from convbench.datasets.download.places import Places
 from convbench.datasets.download.record import FileRecord, record_of
 from convbench.datasets.download.shown import shown_url
-from convbench.datasets.download.transfer import Cut, Refused, transfer
+from convbench.datasets.download.transfer import Cut, Line, Refused, transfer
 from convbench.datasets.download.waiting import Patience
 from convbench.errors import ResourceError
+from convbench.io.deadline import Deadline
 from convbench.progress import Advance, progress_bar
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def fetch(file: DownloadFile, places: Places, patience: Patience) -> FileRecord:
         StorageError: The disk is full; the same call goes on where it stopped.
     """
     reasons = []
-    with _client(patience) as client, _bar(file) as moved:
+    deadline = Deadline(patience.read)
+    with _client(patience, deadline) as client, _bar(file) as moved:
+        line = Line(client, deadline, patience)
         part = PartFile(places.part(file.name), file, moved)
         moved(part.size)
         for url in file.urls:
             try:
-                digests = _from_address(client, url, file, part, patience)
+                digests = _from_address(line, url, file, part)
             except Refused as error:
                 reasons.append(f"{shown_url(url)}: {error}")
                 _log.info("%s: %s", file.name, reasons[-1])
@@ -55,14 +58,15 @@ def fetch(file: DownloadFile, places: Places, patience: Patience) -> FileRecord:
     raise ResourceError(f"{file.name}: {'; '.join(reasons)}; put a copy here: {places.file(file.name)}")
 
 
-def _from_address(client: httpx.Client, url: str, file: DownloadFile, part: PartFile, patience: Patience) -> dict[str, str]:
+def _from_address(line: Line, url: str, file: DownloadFile, part: PartFile) -> dict[str, str]:
     """The digests of the whole file, which then lies in the part and is what the manifest says."""
+    patience = line.patience
     joined = part.size > 0  # its beginning is of an earlier call, or of another mirror
     failures, most = 0, part.size
     for _ in range(_MOST_ATTEMPTS):
         try:
             if part.size == 0 or part.size != file.size:
-                transfer(client, url, file, part, patience)
+                transfer(line, url, file, part)
         except Cut as error:
             failures = 1 if part.size > most else failures + 1
             most = max(most, part.size)
@@ -84,13 +88,18 @@ def _from_address(client: httpx.Client, url: str, file: DownloadFile, part: Part
     raise Refused(f"not whole after {_MOST_ATTEMPTS} attempts")
 
 
-def _client(patience: Patience) -> httpx.Client:
+def _client(patience: Patience, deadline: Deadline) -> httpx.Client:
     import httpx
 
     from convbench import __version__
 
     limits = httpx.Timeout(patience.read, connect=patience.connect)
-    return httpx.Client(follow_redirects=True, timeout=limits, verify=_certificates(), headers={"User-Agent": f"convbench/{__version__}"})
+    return httpx.Client(
+        timeout=limits,
+        verify=_certificates(),
+        headers={"User-Agent": f"convbench/{__version__}"},
+        event_hooks={"request": [deadline.heed]},
+    )
 
 
 @cache

@@ -6,6 +6,9 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from convbench.datasets.download.manifest import DownloadFile
@@ -13,12 +16,14 @@ from convbench.datasets.download.part import PartFile, address_of
 from convbench.datasets.download.room import check_room
 from convbench.datasets.download.waiting import Patience, retry_after
 from convbench.errors import StorageError, storage_error
+from convbench.io.deadline import Deadline
 
 if TYPE_CHECKING:
     import httpx
 
 E = TypeVar("E", bound=BaseException)
 
+_MOST_REDIRECTS = 20
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 NO_ROOM = "free some space, or choose another place with --cache; what is there is kept, run the same command again to go on"
@@ -40,15 +45,29 @@ class Cut(Exception):
         self.wait = wait
 
 
-def transfer(client: httpx.Client, url: str, file: DownloadFile, part: PartFile, patience: Patience) -> None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a request goes over.
+
+    Attributes:
+        client: Has time-outs, and heeds the deadline.
+        deadline: For the head of an answer, and for each further piece.
+        patience: How slow a server may be.
+    """
+
+    client: httpx.Client
+    deadline: Deadline
+    patience: Patience
+
+
+def transfer(line: Line, url: str, file: DownloadFile, part: PartFile) -> None:
     """Fetches what a part lacks; on return the part is as long as the server says that the file is.
 
     Args:
-        client: Follows redirects, has time-outs.
-        url: The address.
+        line: What the request goes over.
+        url: The address; redirects are followed.
         file: What is expected.
         part: Where the bytes go.
-        patience: How slow a server may be.
 
     Raises:
         Refused: The address does not give the file.
@@ -66,16 +85,30 @@ def transfer(client: httpx.Client, url: str, file: DownloadFile, part: PartFile,
     else:
         part.discard()
     try:
-        with client.stream("GET", url, headers=headers) as response:
-            _receive(response, url, file, part, patience)
+        with _answer(line.client, url, headers) as response:
+            _receive(response, url, file, part, line)
     except httpx.TimeoutException:
         raise Cut("no answer in time") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise Refused(f"no usable address ({type(error).__name__})") from None
     except httpx.HTTPError as error:  # its text is not shown: it may hold the address that was redirected to, and that may be signed
         if certificate := _of_kind(error, ssl.SSLCertVerificationError):
             raise Refused(f"its certificate is not to be trusted ({certificate.verify_message})") from None
         raise Cut(f"the connection failed ({'no such host' if _of_kind(error, socket.gaierror) else type(error).__name__})") from None
+
+
+@contextmanager
+def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    """The answer at an address, or where it leads to; the bodies of redirects are not read, as httpx would: they could be without end."""
+    request: httpx.Request | None = client.build_request("GET", url, headers=headers)
+    for _ in range(_MOST_REDIRECTS + 1):
+        assert request is not None  # as every redirect has one
+        with closing(client.send(request, stream=True, follow_redirects=False)) as response:
+            if not response.has_redirect_location:
+                yield response
+                return
+            request = response.next_request
+    raise Refused(f"no usable address (more than {_MOST_REDIRECTS} redirects)")
 
 
 def _of_kind(error: BaseException | None, kind: type[E]) -> E | None:
@@ -85,7 +118,7 @@ def _of_kind(error: BaseException | None, kind: type[E]) -> E | None:
     return error
 
 
-def _receive(response: httpx.Response, url: str, file: DownloadFile, part: PartFile, patience: Patience) -> None:
+def _receive(response: httpx.Response, url: str, file: DownloadFile, part: PartFile, line: Line) -> None:
     if url.startswith("https:") and response.url.scheme != "https":
         raise Refused("it leads to an address without https")
     if response.status_code == 416:
@@ -100,7 +133,7 @@ def _receive(response: httpx.Response, url: str, file: DownloadFile, part: PartF
     if file.size is not None and total not in (None, file.size):
         part.discard()
         raise Refused(f"it announces {total:,} bytes, expected {file.size:,}")
-    _take(response, file, part, total, patience)
+    _take(response, file, part, total, line)
 
 
 def _end_reached(response: httpx.Response, part: PartFile) -> None:
@@ -144,14 +177,15 @@ def _going_on(response: httpx.Response, url: str, part: PartFile) -> int | None:
     return total
 
 
-def _take(response: httpx.Response, file: DownloadFile, part: PartFile, total: int | None, patience: Patience) -> None:
-    size, pace = part.size, _Pace(patience)
+def _take(response: httpx.Response, file: DownloadFile, part: PartFile, total: int | None, line: Line) -> None:
+    size, pace = part.size, _Pace(line.patience)
     expected = file.size if file.size is not None else total
     if expected is not None:
         check_room([(part.path.parent, expected - size)], NO_ROOM)
     try:
         with part.append() as out:
             for block in response.iter_raw():
+                line.deadline.renew()
                 if expected is not None and size + len(block) > expected:
                     raise Refused(f"it gives more than the {expected:,} bytes that were expected")
                 part.take(block, out, size)

@@ -21,7 +21,7 @@ class Patience:
         longest: The longest such wait.
         asked: The longest wait that a server may ask for (``Retry-After``).
         connect: Seconds to wait for a connection.
-        read: Seconds to wait for the next bytes.
+        read: Seconds to wait for the head of an answer as a whole, and for each further piece.
         slowest: Bytes a second; a server that gives less, over ``read`` seconds, counts as one that hangs.
         sleep: Waits.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from convbench.analysis.estimates import Estimate
 from convbench.analysis.outcomes import OUTCOMES
-from convbench.comparison.consistency_model import Outcomes, Support
+from convbench.comparison.consistency_model import Support
 from convbench.comparison.model import Measured, TaskComparison
 from convbench.report.comparison.cells import difference_cell, estimate_cell, number_cell
 from convbench.report.comparison.difference_tables import same_direction
@@ -74,11 +74,6 @@ def direction_notes(compared: TaskComparison) -> list[str]:
         return []
     same, both = same_direction(retrieval, response)
     return [_direction_note(retrieval, response, same, both)] if both else []
-
-
-def positive_gaps(outcomes: Iterable[Outcomes]) -> list[str]:
-    """Entrants whose responses are better where the gold passage was found: the interval of their gap lies above 0."""
-    return [one.label for one in outcomes if one.gap.interval is not None and one.gap.interval[0] > 0]
 
 
 def rank_table(compared: TaskComparison) -> Table | None:

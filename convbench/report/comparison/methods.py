@@ -120,8 +120,8 @@ def _statistics(tasks: Sequence[TaskComparison], settings: Settings) -> list[str
         )
     paragraphs.append(
         "Letters: two systems share a letter where they are not told apart (compact letter display; Piepho 2004), after Holm over all "
-        "pairs of those that compete and all declared measures; measures that were not declared are corrected one by one. Ceilings, floors "
-        "and runs that were shown other evidence than they retrieved do not compete."
+        "pairs of those that compete and all declared measures; measures that were not declared are corrected one by one. Ceilings, "
+        "floors, shortcuts and runs that were shown other evidence than they retrieved do not compete."
     )
     return paragraphs
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from convbench.comparison.model import Comparison
@@ -25,6 +25,7 @@ from convbench.report.comparison.sections import sections_of
 from convbench.report.comparison.statements import summary_of, title_of
 from convbench.report.comparison.table import Table
 from convbench.report.comparison.turn_data import LENGTHS, TaskTurns, packed_turns
+from convbench.report.environment import html_environment
 from convbench.report.figures.themes import DARK, LIGHT, series_css
 
 LARGEST = 15_000_000
@@ -77,14 +78,7 @@ def render_page(comparison: Comparison, largest: int = LARGEST) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("convbench.report.comparison"), PackageLoader("convbench.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = html_environment("convbench.report.comparison", "convbench.report")
     environment.filters["prose"] = prose
     return environment
 

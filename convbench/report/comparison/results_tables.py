@@ -15,7 +15,7 @@ from convbench.report.numbers import level_in_words, per_cent
 from convbench.report.words import counted
 
 SIDES: Mapping[Side, str] = {"ranking": "Retrieval", "response": "Response", "evidence": "Evidence"}
-ROLES: Mapping[Role, str] = {"": "", "ceiling": "ceiling", "floor": "floor", "condition": "other evidence"}
+ROLES: Mapping[Role, str] = {"": "", "ceiling": "ceiling", "floor": "floor", "condition": "other evidence", "shortcut": "shortcut"}
 
 
 def declared_results(compared: TaskComparison, settings: Settings) -> Table | None:
@@ -106,7 +106,10 @@ def _notes(compared: TaskComparison, measured: Sequence[Measured], rows: Sequenc
     if any(cell.mark for row in rows for cell in row):
         notes.append(_letters(compared, measured, settings))
     if any(not entrant.competes for entrant in compared.task.entrants):
-        notes.append("A ceiling (gold passages and reference), a floor (chance) and runs that were shown other evidence do not compete.")
+        notes.append(
+            "A ceiling (gold passages and reference), a floor (chance), a shortcut (gold passages of earlier turns) and runs that were "
+            "shown other evidence do not compete."
+        )
     if corpus := [heading(one.measure) for one in measured if one.measure.aggregate == "corpus"]:
         notes.append(f"Computed over all turns at once, so not tested in pairs: {', '.join(corpus)}.")
     return [*notes, *_detectable(measured), *_correlations(measured), *_turn_sets(measured)]

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 Dashes: TypeAlias = str | tuple[int, tuple[float, ...]]
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-_REFERENCES: dict[Role, tuple[str, Dashes]] = {"ceiling": ("+", (0, (1, 1))), "floor": ("x", (0, (1, 3))), "condition": ("1", (0, (4, 3)))}
+_REFERENCES: dict[Role, tuple[str, Dashes]] = {
+    "ceiling": ("+", (0, (1, 1))),
+    "floor": ("x", (0, (1, 3))),
+    "condition": ("1", (0, (4, 3))),
+    "shortcut": ("2", (0, (2, 2))),
+}
 _LINES: tuple[Dashes, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)))
 
 
