@@ -57,6 +57,10 @@ class LocalCluster:
         session = os.getsid(pid)
         return next(address for address, sessions in self.sessions.items() if session in sessions)
 
+    def head_process(self) -> int:
+        """The process that others ask about the cluster."""
+        return next(pid for pid in _members(self.sessions["127.0.0.2"][0]) if "gcs_server" in Path(f"/proc/{pid}/comm").read_text())
+
     def kill_node(self, address: str) -> None:
         """Kills the node's raylet and all its workers at once."""
         for session in self.sessions.pop(address):
@@ -91,8 +95,7 @@ class LocalCluster:
 def _kill_session(session: int) -> None:
     """Kills what belongs to a session; its members are looked up until none is left."""
     for _ in range(100):
-        members = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _session(int(path.name)) == session]
-        if not members:
+        if not (members := _members(session)):
             return
         for pid in members:
             try:
@@ -100,6 +103,10 @@ def _kill_session(session: int) -> None:
             except ProcessLookupError:
                 continue
         time.sleep(0.05)
+
+
+def _members(session: int) -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _session(int(path.name)) == session]
 
 
 def _session(pid: int) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from convbench.errors import ResourceError
 from convbench.retrieval.engines.cluster.dispatch import Dispatch
+from convbench.retrieval.engines.cluster.head import Head
 from convbench.retrieval.engines.cluster.nodes import Node, alive
 from convbench.retrieval.engines.cluster.pool import Pool
 from convbench.retrieval.engines.cluster.record import Record
@@ -19,11 +20,13 @@ class Cluster:
 
     Attributes:
         ray: The package, connected.
+        head: Its head.
         settings: What is asked of it.
         record: What was done.
     """
 
     ray: Any
+    head: Head
     settings: ClusterSettings
     record: Record = field(default_factory=Record)
 
@@ -37,8 +40,9 @@ class Cluster:
             gpus: GPUs of each.
 
         Raises:
-            ResourceError: No node has room for one.
+            ResourceError: No node has room for one, or the head is lost.
         """
+        self.head.await_it()
         nodes = alive(self.ray)
         cpus = 1.0 if gpus else float(min(threads, max((int(node.cpus) for node in nodes), default=1)))
         size = self.settings.workers or room(nodes, cpus, gpus)
@@ -48,7 +52,7 @@ class Cluster:
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         remote = self.ray.remote(actor).options(**options)
         pool = Pool(self.ray, size, remote.remote, hello, self.record)
-        return pool, Dispatch(self.ray, pool, self.settings.patience)
+        return pool, Dispatch(self.ray, pool, self.head, self.settings.patience)
 
 
 def room(nodes: list[Node], cpus: float, gpus: float) -> int:

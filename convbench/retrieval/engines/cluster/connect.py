@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from convbench.errors import ResourceError, UsageError
+from convbench.retrieval.engines.cluster.head import GO_ON, RECONNECT, LostHeadError, fault_at
 
 _SECONDS = 10.0
 _START = "start one with `ray start --head --port=6379`, then on every other machine `ray start --address=HEAD:6379` (docs/cluster.md)"
@@ -64,22 +65,41 @@ def connected(address: str) -> Iterator[Any]:
     Raises:
         ResourceError: Ray is not installed, or nothing answers.
     """
-    ray = load_ray()
+    with _long_patience():
+        ray = load_ray()
     if ray.is_initialized():
         yield ray
         return
-    if address != "auto":
-        _knock(address)
+    if address != "auto" and (fault := fault_at(address, _SECONDS)):
+        raise ResourceError(f"--engine ray: {fault}; {_START}")
     try:
-        with _own_signals():
+        with _own_signals(), _long_patience():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()
         raise ResourceError(f"--engine ray: no cluster at {address} ({reason[0] if reason else type(error).__name__}); {_START}") from error
-    try:
-        yield ray
-    finally:
+    with _last_word():
+        try:
+            yield ray
+        except LostHeadError:
+            raise  # there is nothing to leave, and Ray would wait for it, for ever where a process is there and says nothing
+        except BaseException:
+            ray.shutdown()
+            raise
         ray.shutdown()
+
+
+@contextmanager
+def _last_word() -> Iterator[None]:
+    """Sees to it that there is a line where Ray ends this process without one: a shell waits until the block ends, or the process."""
+    line = f"error: the command was ended from outside, or by Ray where its node is lost; {GO_ON}"
+    shell = subprocess.Popen(  # noqa: S603 - the line is an argument, no part of the script
+        ["/bin/sh", "-c", 'read -r _ || echo "$0" >&2', line], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        shell.communicate(b"done\n")
 
 
 @contextmanager
@@ -93,10 +113,15 @@ def _own_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _knock(address: str) -> None:
-    """Ray itself tries for a minute where nobody listens."""
-    host, _, port = address.rpartition(":")
+@contextmanager
+def _long_patience() -> Iterator[None]:
+    """Keeps Ray, which reads this once, from ending the process when the head is lost: ``Head`` sees to that, so that a note is left."""
+    before = os.environ.get(RECONNECT)
+    os.environ[RECONNECT] = str(24 * 3600)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
-    except OSError as error:
-        raise ResourceError(f"--engine ray: nothing answers at {address} ({error}); {_START}") from error
+        yield
+    finally:
+        if before is None:
+            del os.environ[RECONNECT]
+        else:
+            os.environ[RECONNECT] = before

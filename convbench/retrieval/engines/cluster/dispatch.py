@@ -1,19 +1,19 @@
-"""Giving work to a pool's workers: never too much at once, again where a worker is lost, twice where one is slow."""
+"""Giving work to a pool's workers: never too much at once, again where a worker is lost or hangs, twice where one is slow."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 from convbench.errors import ResourceError
 from convbench.retrieval.engines.cluster.failure import Failure
-from convbench.retrieval.engines.cluster.pool import Pool, Worker, reason
+from convbench.retrieval.engines.cluster.flight import Flight, Task, Work, Worker
+from convbench.retrieval.engines.cluster.head import Head
+from convbench.retrieval.engines.cluster.pool import Pool, reason
 from convbench.retrieval.engines.cluster.record import Tally
+from convbench.retrieval.engines.cluster.round import Round
 from convbench.retrieval.engines.cluster.settings import Patience
 
 log = logging.getLogger(__name__)
@@ -22,67 +22,21 @@ _LOOK_SECONDS = 0.5
 """How often to look for work that is slow while nothing arrives."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Task:
-    """A piece of work.
-
-    Attributes:
-        name: For messages.
-        number: Its place among the others.
-        home: The slot of the worker that had better do it, which has read what it needs before; None: any.
-    """
-
-    name: str
-    number: int
-    home: int | None = None
-
-
-class Work(Protocol):
-    """What the pieces are pieces of."""
-
-    def submit(self, handle: Any, task: Task) -> Any:
-        """Gives a piece to a worker; returns Ray's reference of the result."""
-
-    def take(self, task: Task, result: Any) -> str | None:
-        """Takes a result; where it cannot be used, says why."""
-
-    def drop(self, result: Any) -> None:
-        """Throws away a result that came second."""
-
-
-@dataclass(eq=False, slots=True)
-class Flight:
-    """A piece of work at a worker.
-
-    Attributes:
-        task: The piece.
-        work: What it is a piece of.
-        worker: Who has it.
-        began: When nothing was before it at the worker any more; None: it waits there.
-        is_slow: Whether it was warned of.
-    """
-
-    task: Task
-    work: Work
-    worker: Worker
-    began: float | None = None
-    is_slow: bool = False
-
-
 class Dispatch:
     """Gives work to the workers of one pool.
 
     Args:
         ray: The package.
         pool: The workers.
+        head: The head of the cluster.
         patience: When something takes too long.
     """
 
-    def __init__(self, ray: Any, pool: Pool, patience: Patience) -> None:
-        self._ray, self._pool, self._patience = ray, pool, patience
+    def __init__(self, ray: Any, pool: Pool, head: Head, patience: Patience) -> None:
+        self._ray, self._pool, self._head, self._patience = ray, pool, head, patience
         self._flights: dict[Any, Flight] = {}
         self._nobody_since: float | None = None
-        self._slow = 0
+        self._late = 0
 
     def run(self, tasks: Sequence[Task], work: Work, tally: Tally, *, ahead: int = 1) -> None:
         """Does every task once.
@@ -95,11 +49,11 @@ class Dispatch:
 
         Raises:
             ConvbenchError: A worker met with an error that is the user's to act on.
-            ResourceError: A piece lost its worker too often, no worker starts, or the cluster itself failed.
+            ResourceError: A piece lost its worker too often, no worker starts, or the cluster itself or its head failed.
         """
         known = self._ray.exceptions
         try:
-            self._run(tasks, work, tally, ahead)
+            self._run(Round(tasks, work, tally, self._patience), ahead)
         except known.RayTaskError as error:
             if isinstance(error.cause, known.RaySystemError):  # what a worker is sent is of a module that it does not have
                 raise ResourceError(
@@ -109,31 +63,26 @@ class Dispatch:
         except known.RayError as error:
             raise ResourceError(f"the Ray cluster failed: {reason(error)}; finished work is kept: the same command goes on") from error
 
-    def _run(self, tasks: Sequence[Task], work: Work, tally: Tally, ahead: int) -> None:
-        queue, left = deque(tasks), set(tasks)
-        attempts: Counter[Task] = Counter()
-        seconds: list[float] = []
-        while left:
-            self._pool.fill(len(left) + self._slow)  # somebody must be free for what is slow
-            self._hand_out(queue, work, ahead)
-            self._try_slow_ones_twice(queue, left, tally, seconds)
+    def _run(self, given: Round, ahead: int) -> None:
+        while given.left:
+            self._look_at_late_ones(given)
+            self._pool.fill(len(given.left) + self._late)  # somebody must be free for what is late
+            self._hand_out(given, ahead)
             for reference in self._arrived():
                 if reference in self._pool.starting:
                     self._pool.welcome(reference)
                     continue
                 flight = self._flights.pop(reference)
-                fault = self._land(reference, flight, left, tally, seconds)
-                if fault and flight.task in left and not self._is_elsewhere(flight.task):
-                    if flight.began is not None:
-                        self._count_attempt(flight, attempts, tally, fault)
-                    queue.appendleft(flight.task)
+                if fault := self._land(reference, flight, given):
+                    self._begin_again(flight, given, fault)
 
     def _arrived(self) -> list[Any]:
         """What has an answer, after a wait that is short where there is none.
 
         Raises:
-            ResourceError: Nobody works, and that for too long.
+            ResourceError: Nobody works, and that for too long, or the head is lost.
         """
+        self._head.look()
         self._check_somebody_works()
         waiting = [*self._pool.starting, *self._flights]
         if not waiting:
@@ -141,81 +90,90 @@ class Dispatch:
         ready, _ = self._ray.wait(waiting, num_returns=1, timeout=_LOOK_SECONDS)
         return list(ready)
 
-    def _land(self, reference: Any, flight: Flight, left: set[Task], tally: Tally, seconds: list[float]) -> str | None:
+    def _land(self, reference: Any, flight: Flight, given: Round) -> str | None:
         """Takes an answer; returns why there is none that can be used."""
         flights, now = flight.worker.flights, time.monotonic()
         flights.remove(flight)  # first of all: the worker is free, whatever the answer is
         try:
             result = self._ray.get(reference)
         except self._pool.losses as error:
-            self._pool.lose(flight.worker, error)
+            self._pool.lose(flight.worker, reason(error))
             return reason(error)
         except self._ray.exceptions.RayTaskError:
-            if flight.task in left:
+            if flight.task in given.left:
                 raise
             return None  # nobody waits for it any more
         if flights and flights[0].began is None:
             flights[0].began = now
         if isinstance(result, Failure):
-            if flight.task in left:
+            if flight.task in given.left:
                 raise result.error()
-        elif flight.task not in left:
+        elif flight.task not in given.left:
             flight.work.drop(result)
         elif fault := flight.work.take(flight.task, result):
             log.warning("%s: %s: made again", flight.task.name, fault)
             return fault
         else:
-            left.remove(flight.task)
-            tally.done += 1
-            seconds.append(now - (flight.began or now))
+            given.done(flight.task, now - (flight.began or now))
         return None
 
-    def _count_attempt(self, flight: Flight, attempts: Counter[Task], tally: Tally, fault: str) -> None:
-        attempts[flight.task] += 1
-        if attempts[flight.task] >= self._patience.attempts:
-            raise ResourceError(
-                f"{flight.task.name}: given up after {self._patience.attempts} tries, the last one on node "
-                f"{flight.worker.hello.address} ({fault}); is there memory enough? Finished work is kept: the same command goes on"
-            )
-        tally.redone += 1
+    def _begin_again(self, flight: Flight, given: Round, fault: str) -> None:
+        if flight.task in given.left and not self._is_elsewhere(flight.task):
+            given.again(flight, fault)
 
-    def _hand_out(self, queue: deque[Task], work: Work, ahead: int) -> None:
-        """Gives every worker one task, its own where there is one, before any gets another."""
+    def _hand_out(self, given: Round, ahead: int) -> None:
+        """Gives every worker one task, its own where there is one, before any gets another; one that is suspect is alone at its worker."""
+        queue = given.queue
         for depth in range(ahead):
             if depth and len(queue) <= len(self._pool.workers):
                 return  # near the end nothing waits at one worker while another has nothing to do
             free = [worker for worker in self._pool.workers if len(worker.flights) == depth]
+            if depth:
+                free = [worker for worker in free if not given.is_suspect(worker.flights[0].task)]
             for worker in free:
                 if own := next((task for task in queue if task.home == worker.slot), None):
                     queue.remove(own)
-                    self._send(own, work, worker)
+                    self._send(own, given.work, worker)
             for worker in free:
-                if queue and len(worker.flights) == depth:
-                    self._send(queue.popleft(), work, worker)
+                if queue and len(worker.flights) == depth and not (depth and given.is_suspect(queue[0])):
+                    self._send(queue.popleft(), given.work, worker)
 
     def _send(self, task: Task, work: Work, worker: Worker) -> None:
         flight = Flight(task, work, worker, None if worker.flights else time.monotonic())
         worker.flights.append(flight)
         self._flights[work.submit(worker.handle, task)] = flight
 
-    def _try_slow_ones_twice(self, queue: deque[Task], left: set[Task], tally: Tally, seconds: list[float]) -> None:
-        self._slow = 0
-        if not seconds:
-            return
-        limit, now = max(self._patience.slow * median(seconds), self._patience.slow_seconds), time.monotonic()
+    def _look_at_late_ones(self, given: Round) -> None:
+        self._late = 0
+        slow, hung, now = given.slow_seconds, given.hung_seconds, time.monotonic()
         for worker in list(self._pool.workers):
-            spent = now - (worker.flights[0].began or now) if worker.flights else 0
-            if spent <= limit:
-                continue
-            self._slow += 1
-            for flight in [flight for flight in worker.flights if flight.task in left]:  # what waits behind a slow one is late as well
-                if flight.began is not None and not flight.is_slow:
-                    flight.is_slow = True
-                    where = worker.hello.address
-                    log.warning("%s takes long on node %s: %.0f s, the median is %.1f s", flight.task.name, where, spent, median(seconds))
-                if not queue and not self._is_elsewhere(flight.task, flight) and (idle := self._idle(worker.hello.node)):
-                    tally.twice += flight.began is not None
-                    self._send(flight.task, flight.work, idle)
+            spent = worker.spent(now)
+            if spent > hung:
+                name = worker.flights[0].task.name
+                self._end_hung(worker, given, f"{name} is not done after {spent:.0f} s; --hung-after gives it longer")
+            elif spent > slow:
+                self._late += 1
+                self._try_elsewhere(worker, given, spent)
+
+    def _end_hung(self, worker: Worker, given: Round, why: str) -> None:
+        """Ends a worker that hangs; its answers, should there be any, are not waited for."""
+        self._pool.lose(worker, why)
+        taken = {reference: flight for reference, flight in self._flights.items() if flight.worker is worker}
+        for reference in taken:
+            del self._flights[reference]
+        for flight in taken.values():
+            self._begin_again(flight, given, why)
+
+    def _try_elsewhere(self, worker: Worker, given: Round, spent: float) -> None:
+        """Gives what a slow worker has to another that has nothing to do; what waits behind the slow piece is late as well."""
+        for flight in [flight for flight in worker.flights if flight.task in given.left]:
+            if flight.began is not None and spent >= 2 * flight.told:
+                flight.told = spent
+                where, pid = worker.hello.address, worker.hello.pid
+                log.warning("%s takes long on node %s, worker %d: %.0f s, %s", flight.task.name, where, pid, spent, given.pace)
+            if not given.queue and not self._is_elsewhere(flight.task, flight) and (idle := self._idle(worker.hello.node)):
+                given.tally.twice += flight.began is not None
+                self._send(flight.task, flight.work, idle)
 
     def _idle(self, node: str) -> Worker | None:
         """A worker that has nothing to do, on another node than this where there is one."""

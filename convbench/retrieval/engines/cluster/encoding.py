@@ -17,7 +17,7 @@ from convbench.meter import Meter
 from convbench.progress import Advance
 from convbench.retrieval.engines.cluster.agreement import compare_first
 from convbench.retrieval.engines.cluster.cluster import Cluster
-from convbench.retrieval.engines.cluster.dispatch import Task
+from convbench.retrieval.engines.cluster.flight import Task
 from convbench.retrieval.engines.cluster.surroundings import Surroundings, bare
 from convbench.retrieval.engines.cluster.workers import EncodingJob, EncodingWorker, Made
 from convbench.retrieval.index_folder import Part
@@ -47,6 +47,7 @@ def encode_shards(
     if not isinstance(store, ArrowPassageStore):
         raise UsageError(f"--engine ray reads passages from a store on disk, found a {type(store).__name__}")
     compare_first(encoder, store, missing, meter)
+    cluster.head.await_it()
     described = encoder.describe()
     surroundings = Surroundings.here()
     job = EncodingJob(bare(encoder), described, store.folder.absolute(), store.sha256, shards, surroundings)

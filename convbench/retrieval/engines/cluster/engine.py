@@ -15,6 +15,7 @@ from convbench.retrieval.engines.cluster.cluster import Cluster
 from convbench.retrieval.engines.cluster.connect import chosen_address, connected
 from convbench.retrieval.engines.cluster.dispatch import Dispatch
 from convbench.retrieval.engines.cluster.encoding import encode_shards
+from convbench.retrieval.engines.cluster.head import Head
 from convbench.retrieval.engines.cluster.nodes import alive, check_shared
 from convbench.retrieval.engines.cluster.pool import Pool
 from convbench.retrieval.engines.cluster.searching import ClusterScan
@@ -39,12 +40,14 @@ def ray_engine(settings: ClusterSettings, cache: Path) -> Iterator[RayEngine]:
     Raises:
         UsageError: No address.
         ResourceError: No cluster, or a node that does not see the folder.
+        LostHeadError: The head is lost; the process had better end at once (``os._exit``).
     """
     with connected(chosen_address(settings.address)) as ray:
+        head = Head.of(ray, settings.patience.head_seconds)
         nodes = alive(ray)
         check_shared(ray, nodes, cache, settings.patience.probe_seconds)
         log.info("ray %s: %s", ray.__version__, ", ".join(f"{node.address} ({node.cpus:g} CPUs, {node.gpus:g} GPUs)" for node in nodes))
-        engine = RayEngine(Cluster(ray, settings))
+        engine = RayEngine(Cluster(ray, head, settings))
         try:
             yield engine
         finally:

@@ -5,37 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convbench.retrieval.engines.cluster.failure import Failure
+from convbench.retrieval.engines.cluster.flight import Worker
 from convbench.retrieval.engines.cluster.record import Record
-from convbench.retrieval.engines.cluster.workers import Hello
-
-if TYPE_CHECKING:
-    from convbench.retrieval.engines.cluster.dispatch import Flight
 
 log = logging.getLogger(__name__)
 
 _FAILED_STARTS = 3
 """Workers that were lost before they said hello, one after the other: then no more are started."""
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """A worker that said hello.
-
-    Attributes:
-        slot: Its number; one that replaces another takes it over.
-        handle: Ray's handle.
-        hello: Where it is.
-        flights: What it was given and has not answered, in order.
-    """
-
-    slot: int
-    handle: Any
-    hello: Hello
-    flights: list[Flight] = field(default_factory=list)
 
 
 class Pool:
@@ -98,13 +77,13 @@ class Pool:
         self._record.nodes.add(hello.address)
         self.workers.append(Worker(slot, handle, hello))
 
-    def lose(self, worker: Worker, error: Exception) -> None:
-        """Gives a worker up, for good: one that cannot be reached may still be there."""
+    def lose(self, worker: Worker, why: str) -> None:
+        """Gives a worker up, for good: one that cannot be reached, or hangs, may still be there."""
         if worker not in self.workers:
             return
         self.workers.remove(worker)
         self._record.lost += 1
-        log.warning("node %s: worker %d was lost (%s); its work goes to another", worker.hello.address, worker.hello.pid, reason(error))
+        log.warning("node %s: worker %d was lost (%s); its work goes to another", worker.hello.address, worker.hello.pid, why)
         self._end(worker.handle)
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from convbench.backends.base import Vectors
 from convbench.retrieval.engines.cluster.cluster import Cluster
-from convbench.retrieval.engines.cluster.dispatch import Dispatch, Task
+from convbench.retrieval.engines.cluster.dispatch import Dispatch
+from convbench.retrieval.engines.cluster.flight import Task
 from convbench.retrieval.engines.cluster.workers import Passed
 from convbench.retrieval.scan import Top, merged, nothing
 from convbench.retrieval.shards import Shards
@@ -42,8 +43,9 @@ class ClusterScan:
         """The k best of each query.
 
         Raises:
-            ResourceError: Workers are lost too often.
+            ResourceError: Workers are lost too often, or the head is.
         """
+        self._cluster.head.await_it()
         dispatch, size = self._scanners()
         ray = self._cluster.ray
         if self._placed is None:
