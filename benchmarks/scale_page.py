@@ -74,11 +74,6 @@ REASONS: Mapping[str, str] = {
     "BM25, build": "the peak is where a block of 65,536 passages is sorted, which takes about 140 MiB beside what is held. Of that the "
     "words whose stems are remembered (up to 262,144; seen at the ends of blocks: 90,000 to 254,000) depend on where blocks end: the peak "
     "goes up and down with them by some tens of MiB, within a bound, rather than up with the collection.",
-    "exact search, 384 wide": "these figures are of a search that took new arrays of some MB for each block. glibc keeps what is freed "
-    "of up to 32 MiB for the next arrays, and whether the system gets it back depends on what came to lie behind it: with all arrays given "
-    "back at once (`MALLOC_MMAP_THRESHOLD_=1000000`) the peaks of 0.5 and 1 million passages were 400 and 401 MiB. The arrays are now "
-    "taken once for a search, and the peaks 323, 431, 431 and 431 MiB (a rise of 0.0%), measured on a busy machine, whose "
-    "times are not shown.",
 }
 """Series -> why its memory does not reach the aim; shown only where it does not."""
 
