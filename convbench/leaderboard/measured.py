@@ -16,8 +16,7 @@ from pydantic import ValidationError
 
 from convbench.config import Config
 from convbench.datasets import origins
-from convbench.errors import ConvbenchError, DataError, RunFileError, UsageError
-from convbench.harness.expected import read_expected
+from convbench.errors import DataError, RunFileError, UsageError
 from convbench.io.atomic import write_text
 from convbench.io.digests import file_sha256, value_sha256
 from convbench.io.sealed import sealed, unsealed
@@ -33,11 +32,10 @@ from convbench.leaderboard.safe_read import look_through, refused
 from convbench.leaderboard.submission import Submission, read_submission
 from convbench.leaderboard.track_data import TrackData
 from convbench.leaderboard.verified import Finding, Level, MeasuredScore
-from convbench.systems.catalog import baseline_names
 from convbench.systems.competing import NO_COMPETITORS
 from convbench.types import TurnRecord
 
-VERSION = 2
+VERSION = 3
 """Raised when the same submission gets other findings or scores."""
 
 
@@ -91,7 +89,7 @@ def key_of(root: Path, data: TrackData, submission: str) -> str:
     found = [finding.message for finding in looked.findings]
     table = file_sha256(Path(origins.__file__).with_suffix(".yaml"))
     track = data.track.model_dump(mode="json", exclude={"title", "description"})
-    return value_sha256([VERSION, submission, files, found, track, data.signatures, data.collection_sha256, table, _promises(data)])
+    return value_sha256([VERSION, submission, files, found, track, data.signatures, data.collection_sha256, table, data.promises])
 
 
 def measure(root: Path, data: TrackData, submission: str, key: str, pairs: PairCache | None) -> Measured:
@@ -169,18 +167,3 @@ def _content(records: Mapping[str, TurnRecord]) -> str:
         digest.update("\x1f".join((turn_id, *(passage_id for passage_id, _ in record.passages))).encode())
         digest.update(b"\x1e" if record.response is None else f"\x1d{record.response}\x1e".encode(errors="surrogatepass"))
     return digest.hexdigest()
-
-
-def _promises(data: TrackData) -> str:
-    """Digest of what baselines promise on the track's set."""
-    if data.track.set is None:
-        return ""
-    promised = []
-    for name in baseline_names():
-        try:
-            expected = read_expected(name)
-        except ConvbenchError:
-            continue
-        if expected is not None and data.track.set in expected.scores:
-            promised.append([name, expected.packages, expected.scores[data.track.set].model_dump(mode="json")])
-    return value_sha256(promised)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,16 @@ from convbench.analysis.slices import slicing_names
 from convbench.datasets.collection import prepare_store
 from convbench.datasets.loading import Dataset, DatasetRequest, open_dataset
 from convbench.datasets.store import ArrowPassageStore
-from convbench.errors import MissingFileError, UsageError
-from convbench.harness.expected import named_set
+from convbench.errors import ConvbenchError, MissingFileError, UsageError
+from convbench.harness.expected import named_set, read_expected
 from convbench.harness.placed import PlacedPart
 from convbench.harness.scoring import Unavailable, check_parts
 from convbench.harness.truth import Truth
+from convbench.io.digests import value_sha256
 from convbench.leaderboard.measures import parts_of
 from convbench.leaderboard.track import Track
 from convbench.registry import did_you_mean
+from convbench.systems.catalog import baseline_names, system_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,17 @@ class TrackData:
         for each in self.unavailable:
             found.append([each.part.metric.name, each.reason])
         return found
+
+    @cached_property
+    def promises(self) -> str:
+        """Digest of the baselines that promise something on the track's set, and of what they promise."""
+        promised = []
+        for name in baseline_names() if self.track.set is not None else ():
+            with suppress(ConvbenchError):  # what cannot be read promises nothing
+                expected = read_expected(name)
+                if expected is not None and (scores := expected.scores.get(self.track.set or "")) is not None:
+                    promised.append([name, system_values(name), expected.packages, scores.model_dump(mode="json")])
+        return value_sha256(promised)
 
 
 def open_track(track: Track, files: Files, cache: Path) -> TrackData:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+from command_line import succeed
 
 from convbench.analysis.slices import slicing_names
 from convbench.datasets.adapters import adapter_class
@@ -51,3 +54,15 @@ def test_a_whole_dataset_is_evaluated_where_the_field_does(name):
     track = read_track(ROOT, name)
     assert (track.tier, track.set, track.turnset_sha256) == ("full", None, None)
     assert track.split == adapter_class(name).default_split
+
+
+MINI = [name for name, entry in sorted(named_sets().items()) if entry.bundled]
+
+
+@pytest.mark.parametrize("name", MINI)
+def test_what_was_verified_is_what_verifying_gives_without_anything_remembered(name, tmp_path):
+    shutil.copytree(ROOT / name, tmp_path / "boards" / name)
+    if not (submissions := list((ROOT / name).glob("submissions/*"))):
+        pytest.skip("a wheel has no submissions")
+    checked = succeed("leaderboard", "verify", "--check", "--root", tmp_path / "boards", "--cache", tmp_path / "cache")
+    assert checked.out.startswith(f"{name}: {len(submissions)} reproduced; {len(submissions)} scored now")  # a run of every baseline
