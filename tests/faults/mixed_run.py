@@ -99,8 +99,14 @@ def phase(out: Path, cache_folder: Path) -> str:
     finished = {path.name.removesuffix(".manifest.json") for path in out.glob("stages/*.manifest.json")}
     if stages:
         return f"within {stages[0]}"
-    wanted = ("stores/*/manifest.json", "bm25/*/manifest.jsonl", "dense/*/shard-*.npy", "dense/*/*.faiss")
-    built = sum(any(cache_folder.glob(name)) for name in wanted)
+    wanted = {
+        "a store": "stores/*/manifest.json",
+        "BM25's blocks": "bm25/*/blocks/manifest.jsonl",
+        "BM25": "bm25/*/manifest.jsonl",
+        "vectors": "dense/*/shard-*.npy",
+        "a graph": "dense/*/*.faiss",
+    }
+    built = ", ".join(name for name, pattern in wanted.items() if any(cache_folder.glob(pattern))) or "nothing"
     if finished:
-        return f"after {len(finished)} stages, with {built} indexes"
-    return f"with {built} indexes" if (out / "run.json").exists() else "starting"
+        return f"after {len(finished)} stages, with {built}"
+    return f"with {built}" if (out / "run.json").exists() else "starting"
