@@ -12,13 +12,15 @@ from types import FrameType
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit codes, as a shell gives them."""
+_AGAIN_SECONDS = 0.05
 STOPPED = "interrupted; finished work is kept, run the same command again to go on"
 
 
 class Stopping:
     """Heeds the signals that ask a command to stop.
 
-    The first is a ``KeyboardInterrupt`` wherever the command is. What is done then (a note is written, answers that are paid for are
+    The first is a ``KeyboardInterrupt`` wherever the command is; where that is the end of an object (``__del__``), Python drops every
+    exception, and it is raised again a moment later. What is done then (a note is written, answers that are paid for are
     awaited) can take a while, so the second ends the process there and then, which loses no more than a kill does.
 
     Attributes:
@@ -29,6 +31,7 @@ class Stopping:
         self.code = INTERRUPTED
         self._process = os.getpid()
         self._asked = False
+        self._shown = sys.unraisablehook
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -42,10 +45,12 @@ class Stopping:
             return
         wanted = (number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN)
         before = {number: signal.signal(number, self._stop) for number in wanted}
+        self._shown, sys.unraisablehook = sys.unraisablehook, self._dropped
         try:
             yield
         finally:
             if not self._asked:
+                sys.unraisablehook = self._shown
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
@@ -61,3 +66,11 @@ class Stopping:
             os._exit(self.code)
         self._asked = True
         raise KeyboardInterrupt
+
+    def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Asks again where the interrupt was dropped; anything else is shown as ever."""
+        if unraisable.exc_type is KeyboardInterrupt and self._asked:
+            self._asked = False
+            threading.Timer(_AGAIN_SECONDS, os.kill, (self._process, self.code - 128)).start()
+        else:
+            self._shown(unraisable)

@@ -149,6 +149,26 @@ os._exit(7)
     assert done.returncode == 130
 
 
+@pytest.mark.parametrize("number", CODES)
+def test_one_that_comes_while_an_object_ends_is_heeded_as_well(number: signal.Signals) -> None:
+    code = f"""
+import os, time
+from convbench.cli import main
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), {int(number)})
+        for _ in range(1000):
+            pass
+def command(**_):
+    Ends()
+    time.sleep(20)
+main.cli.main = command
+main.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, preexec_fn=heed_control_c)
+    assert (done.returncode, done.stderr) == (CODES[number], f"{STOPPED}\n")
+
+
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
     block = "with Stopping().heeded(): os.kill(os.getpid(), signal.SIGINT)"
     code = f"import signal, os; from convbench.cli.stopping import Stopping\n{block}\nprint('on')"
@@ -160,7 +180,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
 def test_handlers_are_as_before_where_no_signal_came() -> None:
     from convbench.cli.stopping import Stopping
 
-    before = [signal.getsignal(number) for number in CODES]
+    before = [sys.unraisablehook, *(signal.getsignal(number) for number in CODES)]
     with Stopping().heeded():
-        assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(number) for number in CODES] == before
+        assert signal.getsignal(signal.SIGTERM) != before[2]
+    assert [sys.unraisablehook, *(signal.getsignal(number) for number in CODES)] == before
